@@ -1,0 +1,110 @@
+"""Every setting, once: frozen dataclasses whose fields become the flags of the command line.
+
+A field's docstring is its `--help`. None means "chosen for you": `planning.py` resolves it from the text
+and the machine, and the run folder records what was chosen. Nothing here imports torch or numpy, so that
+`babypoet --help` answers at once.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
+
+from babypoet.errors import SettingError
+
+RungName = Literal["bigram", "attention", "multihead", "transformer", "modern"]
+RUNG_NAMES: tuple[str, ...] = get_args(RungName)
+RESERVED = ("<|unk|>", "<|endoftext|>")
+
+
+def flag(field: str) -> str:
+    """The command line's name of a field.
+
+    >>> flag("n_embd")
+    '--n-embd'
+    """
+    return "--" + field.replace("_", "-")
+
+
+def reject_unknown(names: Mapping[str, Any], cls: type[Any]) -> None:
+    """Raise SettingError for a name that `cls` has no field for, with the nearest one it has."""
+    known = [field.name for field in fields(cls)]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+            raise SettingError(f"There is no setting {name!r}. {hint}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model: all that `ladder.build` needs to know."""
+
+    rung: str = "modern"
+    """Which model of the ladder: bigram, attention, multihead, transformer or modern."""
+    vocab_size: int = 79
+    """V, the number of distinct characters; the tables have two reserved rows more."""
+    block_size: int = 128
+    """The context: how many characters back the model can look."""
+    n_layer: int = 4
+    """How many blocks stand on each other (transformer and modern)."""
+    n_head: int = 4
+    """How many attention heads work side by side."""
+    n_kv_head: int = 4
+    """How many key and value heads they share (modern)."""
+    n_embd: int = 128
+    """How many channels a character's vector has."""
+    dropout: float = 0.0
+    """The share of each layer's additions that is dropped while training."""
+    rope_base: float = 10000.0
+    """The base of RoPE's wavelengths (modern)."""
+
+    def __post_init__(self) -> None:
+        if self.rung not in RUNG_NAMES:
+            raise SettingError(f"There is no rung {self.rung!r}. There are: {', '.join(RUNG_NAMES)}.")
+        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_kv_head", "n_embd"):
+            value = getattr(self, name)
+            if value < 1:
+                raise SettingError(f"{flag(name)} is {value}; it must be 1 or more.")
+        if not 0 <= self.dropout < 1:
+            raise SettingError(f"--dropout is {self.dropout}; it must be at least 0 and below 1.")
+        if self.n_embd % self.n_head:
+            raise SettingError(
+                f"--n-embd {self.n_embd} cannot be cut into --n-head {self.n_head} equal heads; "
+                f"try --n-embd {max(1, round(self.n_embd / self.n_head)) * self.n_head}."
+            )
+        if self.rung == "modern" and self.n_head % self.n_kv_head:
+            raise SettingError(
+                f"--n-head {self.n_head} heads cannot share --n-kv-head {self.n_kv_head} evenly; "
+                f"--n-kv-head must divide --n-head."
+            )
+        if self.rung == "modern" and self.head_size % 2:
+            raise SettingError(
+                f"--n-embd {self.n_embd} over --n-head {self.n_head} makes heads of {self.head_size} "
+                "channels; RoPE turns channels in pairs and needs an even number."
+            )
+
+    @property
+    def rows(self) -> int:
+        """R = V + 2: the rows of the embedding and the output table."""
+        return self.vocab_size + len(RESERVED)
+
+    @property
+    def head_size(self) -> int:
+        """D = C / H."""
+        return self.n_embd // self.n_head
+
+    @property
+    def n_hidden(self) -> int:
+        """F of the SwiGLU layer: 8/3 of n_embd, which costs what GELU's 4 do, rounded up to eights."""
+        return -(-8 * self.n_embd // 3 // 8) * 8
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; an unknown key is a SettingError."""
+        reject_unknown(values, cls)
+        return cls(**values)
