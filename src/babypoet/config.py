@@ -6,7 +6,7 @@ and the machine, and the run folder records what was chosen. Nothing here import
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
 
@@ -98,6 +98,102 @@ class ModelConfig:
     def n_hidden(self) -> int:
         """F of the SwiGLU layer: 8/3 of n_embd, which costs what GELU's 4 do, rounded up to eights."""
         return -(-8 * self.n_embd // 3 // 8) * 8
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; an unknown key is a SettingError."""
+        reject_unknown(values, cls)
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. None means: chosen for you, from the text and the machine."""
+
+    rung: RungName = "modern"
+    """Which model of the ladder to train."""
+    steps: int | None = None
+    """How many updates to make."""
+    minutes: float | None = None
+    """How long to train; it is turned into a number of steps once, at the start."""
+    seed: int = 0
+    """Where all randomness comes from; the same seed gives the same run."""
+    block_size: int | None = None
+    """The context: how many characters back the model can look."""
+    n_layer: int | None = None
+    """How many blocks stand on each other (transformer and modern)."""
+    n_head: int | None = None
+    """How many attention heads work side by side."""
+    n_kv_head: int | None = None
+    """How many key and value heads they share (modern)."""
+    n_embd: int | None = None
+    """How many channels a character's vector has."""
+    dropout: float | None = None
+    """The share of each layer's additions that is dropped while training."""
+    batch_size: int | None = None
+    """How many windows of the text an update learns from."""
+    accumulate: int = 1
+    """Work through an update's windows in this many equal portions, to save memory."""
+    learning_rate: float | None = None
+    """AdamW's peak learning rate."""
+    matrix_learning_rate: float | None = None
+    """Muon's peak learning rate, for the matrices inside the blocks (transformer and modern)."""
+    weight_decay: float | None = None
+    """How strongly matrices are pulled towards zero."""
+    warmup: int | None = None
+    """How many updates the learning rate takes to rise to its peak; then it falls to zero."""
+    grad_clip: float = 1.0
+    """Gradients longer than this are shortened to it."""
+    evaluate_every: int | None = None
+    """Measure the loss on the validation part, and save, every so many updates."""
+    patience: int | None = None
+    """Stop after so many evaluations without a better one."""
+    snapshots: int = 12
+    """How many moments of the training to keep in the run's history, with what it wrote then."""
+    keep: int = 2
+    """How many of the latest checkpoints to keep beside the best one."""
+    holdout: float | None = None
+    """The part held out for judging: a share below 1, or a number of characters; a tenth if not given."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """How precisely to multiply."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether to compile the model first; auto does where it pays for the time it takes."""
+
+    def __post_init__(self) -> None:
+        if self.rung not in RUNG_NAMES:
+            raise SettingError(f"There is no rung {self.rung!r}. There are: {', '.join(RUNG_NAMES)}.")
+        if self.steps is not None and self.minutes is not None:
+            raise SettingError(
+                f"--steps {self.steps} and --minutes {self.minutes:g} exclude each other; give one."
+            )
+        at_least_one = ("steps", "block_size", "n_layer", "n_head", "n_kv_head", "n_embd", "batch_size")
+        for name in (*at_least_one, "accumulate", "evaluate_every", "patience", "keep"):
+            self._require(name, lambda value: value >= 1, "1 or more")
+        for name in ("minutes", "learning_rate", "matrix_learning_rate", "grad_clip", "holdout"):
+            self._require(name, lambda value: 0 < value < float("inf"), "a number above 0")
+        for name in ("warmup", "weight_decay", "snapshots"):
+            self._require(name, lambda value: 0 <= value < float("inf"), "0 or more")
+        self._require("dropout", lambda value: 0 <= value < 1, "at least 0 and below 1")
+        if self.batch_size is not None and self.batch_size % self.accumulate:
+            raise SettingError(
+                f"--batch-size {self.batch_size} cannot be worked through in --accumulate "
+                f"{self.accumulate} equal portions; make one divide the other."
+            )
+
+    def _require(self, name: str, holds: Callable[[float], bool], what: str) -> None:
+        value = getattr(self, name)
+        if value is not None and not holds(value):
+            raise SettingError(f"{flag(name)} is {value:g}; it must be {what}.")
+
+    def given(self) -> dict[str, Any]:
+        """The settings that differ from the defaults: those given by hand."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -1,0 +1,167 @@
+"""A trained model from Python: what every command does, as a call.
+
+    import babypoet
+    poet = babypoet.train("my.txt", steps=500)          # babypoet train my.txt --steps 500
+    poet = babypoet.load("runs/poems-modern")
+    poet.write("love this", length=200)                 # babypoet generate --prompt "love this" --length 200
+    poet.evaluate().held_out.nats                       # babypoet evaluate
+
+For the events of a training as they happen, use `babypoet.training.train`, which this module drains.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babypoet import corpus, counting, evaluation, runs, sampling
+from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, reject_unknown
+from babypoet.errors import RunError, SettingError, TextError
+from babypoet.reference import Reference
+from babypoet.tokenizer import CharTokenizer, Unknown
+
+if TYPE_CHECKING:
+    from babypoet.ladder import Rung
+
+JUDGED = GenerateConfig(length=500, n=20)  # the samples whose structure and originality are judged
+
+
+class Poet:
+    """A run's best weights, ready to write and to be judged. Nothing is loaded before it is needed."""
+
+    def __init__(self, run: runs.RunFolder) -> None:
+        self.run = run
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """The model's shape."""
+        return self.run.model_config()
+
+    @cached_property
+    def tokenizer(self) -> CharTokenizer:
+        """The vocabulary."""
+        return self.run.tokenizer()
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The model in numpy, which writes."""
+        return Reference(self.config, self.run.weights())
+
+    @cached_property
+    def model(self) -> "Rung":
+        """The model in PyTorch, in evaluation mode: `poet.model(idx)` gives (logits, None)."""
+        import torch
+
+        from babypoet.ladder import build
+
+        model = build(self.config)
+        model.load_state_dict({k: torch.from_numpy(v) for k, v in self.run.weights().items()})
+        return model.eval()
+
+    def write(self, prompt: str = "", unknown: Unknown = "nearest", **settings: Any) -> str:
+        """The prompt, and what the model writes after it.
+
+        `settings` are GenerateConfig's: length (characters), temperature (0 is argmax), top_k, top_p, min_p,
+        stop, n, seed. With n > 1 the texts are separated by a line of dashes. Characters the model never saw
+        are replaced by the nearest (`unknown="error"`: UnknownCharacterError).
+        """
+        reject_unknown(settings, GenerateConfig)
+        config = GenerateConfig(**settings)
+        texts = (prompt + "".join(self.stream(prompt, config, i, unknown)) for i in range(config.n))
+        return "\n--------\n".join(texts)
+
+    def stream(
+        self, prompt: str, config: GenerateConfig, sample: int = 0, unknown: Unknown = "nearest"
+    ) -> Iterator[str]:
+        """What the model writes after the prompt, piece by piece; `sample` tells the n texts apart."""
+        return sampling.write(
+            self.reference, self.tokenizer, prompt, config, sample=sample, unknown=unknown
+        )
+
+    def training_text(self, limit: int = 5_000_000) -> str:
+        """The last `limit` characters of what the model learned from."""
+        return self.tokenizer.decode(self._parts.train[-limit:].tolist())
+
+    @cached_property
+    def _parts(self) -> corpus.Parts:
+        return corpus.load_parts(self.run.path / "data")
+
+    def evaluate(self) -> evaluation.Verdict:
+        """The verdict: exact loss on the held-out part, the opponents, overfitting, structure, copying."""
+        self.run.check_data()
+        train, validation, held_out = self._parts
+        if not len(held_out):
+            raise RunError(f"{self.run.path} has no held-out part to be judged on.")
+        before = int(validation[-1] if len(validation) else train[-1])
+        text = self.training_text()
+        samples = [
+            "".join(self.stream("", JUDGED, sample=i)) for i in range(JUDGED.n)
+        ]
+        curve = [
+            (line["step"], line["validation_nats"])
+            for line in self.run.lines("metrics.jsonl")
+            if line["validation_nats"] is not None
+        ]
+        return evaluation.Verdict(
+            held_out=evaluation.Loss(
+                evaluation.exact_loss(self.model, held_out, before), len(held_out)
+            ),
+            baselines=counting.baselines(
+                train, validation, held_out, self.tokenizer.characters, self.config.block_size
+            ),
+            overfitting_since=evaluation.overfitting_since(curve),
+            structure=evaluation.structure(samples, text),
+            structure_held_out=evaluation.structure(
+                [self.tokenizer.decode(held_out[: JUDGED.n * JUDGED.length].tolist())], text
+            ),
+            copied=evaluation.copied(samples, text),
+        )
+
+
+def load(path: str | Path | None = None) -> Poet:
+    """The poet of a run folder, or of the newest run under runs/. Not a run: RunError."""
+    return Poet(runs.RunFolder.open(path if path is not None else runs.newest_run()))
+
+
+def evaluate(path: str | Path | None = None) -> evaluation.Verdict:
+    """`load(path).evaluate()`."""
+    return load(path).evaluate()
+
+
+def open_text(paths: tuple[str | Path, ...], text: str | None, field: str, holdout: float | None) -> corpus.Corpus:
+    """The text of a training: paths, or a string, or else the built-in poems."""
+    if text is not None:
+        if paths:
+            raise SettingError("Give paths or text=, not both.")
+        return corpus.corpus_of(text, holdout=holdout)
+    return corpus.open_corpus(corpus.Source(tuple(map(Path, paths)), field=field), holdout)
+
+
+def run_name(corpus_name: str, rung: str) -> Path:
+    """Where a run goes if nobody says: runs/<text>-<rung>, numbered when taken."""
+    return runs.free_name(Path("runs") / f"{corpus_name}-{rung}")
+
+
+def train(
+    *paths: str | Path,
+    text: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    field: str = "text",
+    **settings: Any,
+) -> Poet:
+    """Train a model on files, folders, a string (`text=`) or the built-in poems, and return its poet.
+
+    `settings` are TrainConfig's: rung, steps, minutes, seed, block_size and so on; what is not given is
+    chosen. Raises TextError, SettingError or RunError, each with what to do.
+    """
+    from babypoet import training
+
+    reject_unknown(settings, TrainConfig)
+    config = TrainConfig(**settings)
+    found = open_text(paths, text, field, config.holdout)
+    run = training.prepare(found, config, Path(out) if out else run_name(found.name, config.rung), overwrite)
+    for event in training.train(run):
+        if isinstance(event, training.Finished) and event.reason == "diverged":
+            raise TextError(training.diverged_message(event, config))
+    return Poet(run)

@@ -1,0 +1,538 @@
+"""The forward pass of every rung in plain numpy arithmetic: `ladder.py` again, with nothing hidden.
+
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    reference = Reference(model.config, weights)
+    reference.forward([3, 1, 4])          # (3, V): the logits at every position of one window
+    cache = reference.start()
+    cache.extend([3, 1, 4])               # (V,): the logits after the last character
+    cache.extend([1])                     # (V,): one more character, in well under a millisecond
+
+It needs no torch, so text starts at once. Classes and names are those of `ladder.py`; read them side by
+side. There is one window instead of a batch, and one path instead of two: a whole window is a cache that
+was empty before. Linear layers that read the same vector are laid side by side when a model is loaded,
+because a single character costs numpy calls, not arithmetic.
+
+This file does not train, choose characters or read files.
+
+Dimension key
+    T  the new positions                       N  the positions seen so far, the new ones included
+    V  vocabulary: distinct characters         R  rows of the tables: V + 2, the last two reserved
+    C  channels: n_embd                        D  head size: C / H
+    H  query heads: n_head                     K  key and value heads: n_kv_head (K divides H)
+    F  width of the feed-forward layer
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from babypoet.config import ModelConfig
+from babypoet.errors import RunError
+
+Array = NDArray[np.float32]
+Weights = Mapping[str, Array]
+"""The tensors of a model under the names of the ladder's `state_dict()`."""
+
+
+def window_start(n: int, block_size: int) -> int:
+    """Where the window begins that predicts character `n` from the `n` characters before it.
+
+    Up to `block_size` characters it begins at 0. A full window restarts with its last half, the newest
+    character included, and grows until it is full again, so it always holds max(1, block_size // 2) to
+    block_size characters. It cannot slide by one: each character would get a new position, and every key
+    and value that the cache remembers would be wrong. In whole numbers: it begins at the first multiple
+    of `step` from which no more than `block_size` characters are left.
+
+    >>> [window_start(n, block_size=6) for n in range(1, 16)]
+    [0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12]
+    """
+    step = block_size - max(1, block_size // 2) + 1
+    return max(0, -(-(n - block_size) // step) * step)
+
+
+# --- the arithmetic ---------------------------------------------------------------------------------------
+
+
+def softmax(x: Array) -> Array:
+    """Turn scores into probabilities along the last axis: e^x / sum(e^x). Shape in, shape out."""
+    e: Array = np.exp(x - x.max(axis=-1, keepdims=True))  # less the maximum: e^x overflows beyond 88
+    e /= e.sum(axis=-1, keepdims=True)
+    return e
+
+
+def mean(x: Array) -> Array:
+    """The mean along the last axis, which stays: (..., C) -> (..., 1). `np.mean` takes three times as long."""
+    total: Array = np.add.reduce(x, axis=-1, keepdims=True)
+    return total / x.shape[-1]
+
+
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    """Centre each vector and scale it to variance 1 (Ba et al. 2016, arXiv:1607.06450)."""
+    centred = x - mean(x)
+    variance = mean(centred * centred)
+    return centred / np.sqrt(variance + eps) * weight + bias
+
+
+def rms_norm(x: Array, weight: Array, eps: float) -> Array:
+    """Scale each vector to root mean square 1 (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+    return x / np.sqrt(mean(x * x) + eps) * weight
+
+
+def gelu(x: Array) -> Array:
+    """A ReLU with a soft knee, in GPT-2's tanh form (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+
+
+def swiglu(gate: Array, up: Array) -> Array:
+    """One half opens and closes the other: gate * sigmoid(gate) * up (Shazeer 2020, arXiv:2002.05202)."""
+    return gate / (1 + np.exp(-gate)) * up
+
+
+def causal_attention(q: Array, k: Array, v: Array) -> Array:
+    """Each new position looks back and takes a weighted mean of values: q (H, T, D) -> (H, T, D).
+
+    k, v: (K, N, D), of everything seen so far; H / K query heads share each of them. Vaswani et al. 2017,
+    arXiv:1706.03762, equation 1, with the future masked out.
+    """
+    H, T, D = q.shape
+    K, N, _ = k.shape
+    grouped = q.reshape(K, H // K, T, D)
+    score = grouped @ k[:, None].swapaxes(-2, -1) / math.sqrt(D)  # (K, H/K, T, N)
+    if T > 1:  # a single new position has no future to hide
+        future = np.arange(N) > np.arange(N - T, N)[:, None]  # (T, N)
+        score = np.where(future, np.float32(-np.inf), score)  # (K, H/K, T, N)
+    weight = softmax(score)  # (K, H/K, T, N)
+    mixed: Array = weight @ v[:, None]  # (K, H/K, T, D)
+    return mixed.reshape(H, T, D)
+
+
+def rope(x: Array, cosine: Array, signed_sine: Array) -> Array:
+    """Turn each vector by an angle that grows with its position (Su et al. 2021, arXiv:2104.09864).
+
+    x: (T, heads, D); cosine, signed_sine: (T, D) from `rope_tables`. Channel i turns together with channel
+    i + D/2: each is multiplied by the cosine, and the other half, times the sine, is added; the sign is
+    already in the table.
+    """
+    T, heads, D = x.shape
+    other_half = x.reshape(T, heads, 2, D // 2)[:, :, ::-1].reshape(T, heads, D)  # (T, heads, D)
+    return x * cosine[:, None] + other_half * signed_sine[:, None]
+
+
+def rope_tables(block_size: int, head_size: int, base: float) -> tuple[Array, Array]:
+    """The cosine and the signed sine of every position's angles: two arrays of (block_size, head_size).
+
+    The first half of the channels gets the other half's negative, so its sines carry a minus.
+    """
+    frequency = base ** (-np.arange(0, head_size, 2, dtype=np.float32) / head_size)  # (D/2,)
+    angle = np.arange(block_size, dtype=np.float32)[:, None] * frequency.astype(np.float32)  # (T, D/2)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.concatenate((cosine, cosine), axis=-1), np.concatenate((-sine, sine), axis=-1)
+
+
+def _split_heads(x: Array, heads: int) -> Array:
+    """(T, heads * D) -> (heads, T, D)"""
+    return x.reshape(len(x), heads, -1).swapaxes(0, 1)
+
+
+def _join_heads(x: Array) -> Array:
+    """(heads, T, D) -> (T, heads * D)"""
+    return x.swapaxes(0, 1).reshape(x.shape[1], -1)
+
+
+# --- what a rung is made of -------------------------------------------------------------------------------
+
+
+class Cache:
+    """A model in the middle of a text: the keys and values of the window so far, and the text itself.
+
+    Made by `Reference.start`. Each `extend` costs only the new characters, except where the window
+    restarts (`window_start`): there its last half is read again.
+    """
+
+    def __init__(self, model: "Reference") -> None:
+        block_size = model.config.block_size
+        layers, heads, width = model.rung.remembers
+        self.model = model
+        self.ids: list[int] = []  # all characters so far
+        self.start = 0  # where the window begins in them
+        self.length = 0  # how many positions of the window are remembered
+        self.key = np.empty((layers, heads, block_size, width), np.float32)  # (n_layer, K, block_size, D)
+        self.value = np.empty_like(self.key)  # (n_layer, K, block_size, D)
+
+    def extend(self, ids: Sequence[int]) -> Array:
+        """Read one or more characters, and return the logits of the next one: (V,)."""
+        self.ids += ids
+        start = window_start(len(self.ids), self.model.config.block_size)
+        if start != self.start:  # the window restarts, and every position in it is a new one
+            self.start, self.length = start, 0
+        return self.model.read(self.ids[self.start + self.length :], self)[-1]
+
+    def remember(self, layer: int, k: Array, v: Array) -> tuple[Array, Array]:
+        """Keep the keys and values of the new positions, (K, T, D) each, and return all: (K, N, D) each."""
+        T, N = self.length, self.length + k.shape[1]
+        self.key[layer, :, T:N] = k
+        self.value[layer, :, T:N] = v
+        return self.key[layer, :, :N], self.value[layer, :, :N]
+
+
+class Rung(Protocol):
+    """What all rungs share."""
+
+    remembers: tuple[int, int, int]
+    """What a cache must hold: layers, key and value heads, their width."""
+
+    def scores(self, idx: Sequence[int], past: Cache) -> Array:
+        """T new character ids -> (T, R) scores of what comes next, reserved rows included."""
+        ...
+
+
+class Linear:
+    """One linear layer, or several that read the same vector, side by side as one matrix."""
+
+    def __init__(self, weights: Weights, prefix: str, *names: str, bias: bool = False) -> None:
+        rows = [weights[f"{prefix}{name}.weight"] for name in names]
+        biases = [weights[f"{prefix}{name}.bias"] for name in names] if bias else None
+        self.weight = np.ascontiguousarray(np.concatenate(rows).T)  # (inputs, outputs)
+        self.bias = np.concatenate(biases) if biases else None  # (outputs,)
+
+    def __call__(self, x: Array) -> Array:
+        """(T, inputs) -> (T, outputs)"""
+        y: Array = x @ self.weight  # (T, outputs)
+        return y if self.bias is None else y + self.bias
+
+
+# --- V1 ---------------------------------------------------------------------------------------------------
+
+
+class Bigram:
+    """V1: a table of letter pairs."""
+
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        self.remembers = (0, 0, 0)
+        self.table = weights["table.weight"]
+
+    def scores(self, idx: Sequence[int], past: Cache) -> Array:
+        return self.table[idx]  # (T, R)
+
+
+# --- V2 ---------------------------------------------------------------------------------------------------
+
+
+class CausalHead:
+    """One head of self-attention."""
+
+    def __init__(self, weights: Weights, prefix: str) -> None:
+        self.qkv = Linear(weights, prefix, "query", "key", "value")
+
+    def __call__(self, x: Array, past: Cache) -> Array:
+        q, k, v = _split_heads(self.qkv(x), 3)[:, None]  # (1, T, C) each
+        k, v = past.remember(0, k, v)  # (1, N, C) each
+        return causal_attention(q, k, v)[0]  # (T, C)
+
+
+class Attention:
+    """V2: characters talk to each other."""
+
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        self.remembers = (1, 1, config.n_embd)
+        self.wte = weights["wte.weight"]
+        self.wpe = weights["wpe.weight"]
+        self.attention = CausalHead(weights, "attention.")
+        self.lm_head = Linear(weights, "", "lm_head", bias=True)
+
+    def scores(self, idx: Sequence[int], past: Cache) -> Array:
+        x = self.wte[idx] + self.wpe[past.length : past.length + len(idx)]  # (T, C)
+        x = self.attention(x, past)  # (T, C)
+        return self.lm_head(x)  # (T, R)
+
+
+# --- V3 ---------------------------------------------------------------------------------------------------
+
+
+class MultiHeadAttention:
+    """Several smaller heads side by side, and a projection that blends what they found."""
+
+    def __init__(
+        self, config: ModelConfig, weights: Weights, prefix: str, layer: int = 0, bias: bool = False
+    ) -> None:
+        self.n_head, self.layer = config.n_head, layer
+        self.qkv = Linear(weights, prefix, "query", "key", "value", bias=bias)
+        self.proj = Linear(weights, prefix, "proj", bias=bias)
+
+    def __call__(self, x: Array, past: Cache) -> Array:
+        qkv = _split_heads(self.qkv(x), 3 * self.n_head)  # (3H, T, D)
+        q = qkv[: self.n_head]  # (H, T, D)
+        k = qkv[self.n_head : -self.n_head]  # (H, T, D)
+        v = qkv[-self.n_head :]  # (H, T, D)
+        k, v = past.remember(self.layer, k, v)  # (H, N, D) each
+        x = _join_heads(causal_attention(q, k, v))  # (T, C)
+        return self.proj(x)  # (T, C)
+
+
+class MultiHead:
+    """V3: many heads."""
+
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        self.remembers = (1, config.n_head, config.head_size)
+        self.wte = weights["wte.weight"]
+        self.wpe = weights["wpe.weight"]
+        self.attention = MultiHeadAttention(config, weights, "attention.")
+        self.lm_head = Linear(weights, "", "lm_head", bias=True)
+
+    def scores(self, idx: Sequence[int], past: Cache) -> Array:
+        x = self.wte[idx] + self.wpe[past.length : past.length + len(idx)]  # (T, C)
+        x = self.attention(x, past)  # (T, C)
+        return self.lm_head(x)  # (T, R)
+
+
+# --- V4 ---------------------------------------------------------------------------------------------------
+
+
+class LayerNorm:
+    """`layer_norm` with a learned scale and shift for each channel."""
+
+    def __init__(self, weights: Weights, name: str, eps: float = 1e-5) -> None:
+        self.weight, self.bias, self.eps = weights[f"{name}.weight"], weights[f"{name}.bias"], eps
+
+    def __call__(self, x: Array) -> Array:
+        return layer_norm(x, self.weight, self.bias, self.eps)
+
+
+class MLP:
+    """Each position thinks for itself: widen four times, bend, narrow again."""
+
+    def __init__(self, weights: Weights, prefix: str) -> None:
+        self.c_fc = Linear(weights, prefix, "c_fc", bias=True)
+        self.c_proj = Linear(weights, prefix, "c_proj", bias=True)
+
+    def __call__(self, x: Array) -> Array:
+        x = gelu(self.c_fc(x))  # (T, F)
+        return self.c_proj(x)  # (T, C)
+
+
+class Block:
+    """Look around, then think: attention and feed-forward, each added to the stream that passes by."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
+        prefix = f"h.{layer}."
+        self.ln_1 = LayerNorm(weights, prefix + "ln_1")
+        self.attn = MultiHeadAttention(config, weights, prefix + "attn.", layer, bias=True)
+        self.ln_2 = LayerNorm(weights, prefix + "ln_2")
+        self.mlp = MLP(weights, prefix + "mlp.")
+
+    def __call__(self, x: Array, past: Cache) -> Array:
+        x = x + self.attn(self.ln_1(x), past)  # (T, C)
+        x = x + self.mlp(self.ln_2(x))  # (T, C)
+        return x
+
+
+class Transformer:
+    """V4: the GPT-2 block."""
+
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        self.remembers = (config.n_layer, config.n_head, config.head_size)
+        self.wte = weights["wte.weight"]
+        self.wpe = weights["wpe.weight"]
+        self.h = [Block(config, weights, layer) for layer in range(config.n_layer)]
+        self.ln_f = LayerNorm(weights, "ln_f")
+        self.lm_head = Linear(weights, "", "lm_head")
+
+    def scores(self, idx: Sequence[int], past: Cache) -> Array:
+        x = self.wte[idx] + self.wpe[past.length : past.length + len(idx)]  # (T, C)
+        for block in self.h:
+            x = block(x, past)  # (T, C)
+        return self.lm_head(self.ln_f(x))  # (T, R)
+
+
+# --- V5 ---------------------------------------------------------------------------------------------------
+
+
+class RMSNorm:
+    """`rms_norm` with a learned scale for each channel."""
+
+    def __init__(self, weight: Array, eps: float = 1e-6) -> None:
+        self.weight, self.eps = weight, eps
+
+    def __call__(self, x: Array) -> Array:
+        return rms_norm(x, self.weight, self.eps)
+
+
+class GroupedQueryAttention:
+    """Multi-head attention that knows distances instead of positions.
+
+    Queries and keys are normalised and turned by the same arithmetic, so they go through it together.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Weights, prefix: str, layer: int) -> None:
+        H, K = config.n_head, config.n_kv_head
+        scales = [weights[prefix + "q_norm.weight"]] * H + [weights[prefix + "k_norm.weight"]] * K
+        self.layer, self.n_head, self.n_kv_head = layer, H, K
+        self.qkv_proj = Linear(weights, prefix, "q_proj", "k_proj", "v_proj")
+        self.qk_norm = RMSNorm(np.stack(scales))  # (H + K, D)
+        self.o_proj = Linear(weights, prefix, "o_proj")
+
+    def __call__(self, x: Array, cosine: Array, signed_sine: Array, past: Cache) -> Array:
+        H, K = self.n_head, self.n_kv_head
+        qkv = self.qkv_proj(x).reshape(len(x), H + K + K, -1)  # (T, H + K + K, D)
+        qk = rope(self.qk_norm(qkv[:, : H + K]), cosine, signed_sine).swapaxes(0, 1)  # (H + K, T, D)
+        v = qkv[:, H + K :].swapaxes(0, 1)  # (K, T, D)
+        k, v = past.remember(self.layer, qk[H:], v)  # (K, N, D) each
+        x = _join_heads(causal_attention(qk[:H], k, v))  # (T, C)
+        return self.o_proj(x)  # (T, C)
+
+
+class SwiGLU:
+    """A feed-forward layer with a gate."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
+        self.n_hidden = config.n_hidden
+        self.gate_up_proj = Linear(weights, prefix, "gate_proj", "up_proj")
+        self.down_proj = Linear(weights, prefix, "down_proj")
+
+    def __call__(self, x: Array) -> Array:
+        gate_up = self.gate_up_proj(x)  # (T, 2F)
+        x = swiglu(gate_up[:, : self.n_hidden], gate_up[:, self.n_hidden :])  # (T, F)
+        return self.down_proj(x)  # (T, C)
+
+
+class ModernBlock:
+    """V4's block with RMSNorm, grouped-query attention and SwiGLU in place of its three parts."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
+        prefix = f"layers.{layer}."
+        self.input_layernorm = RMSNorm(weights[prefix + "input_layernorm.weight"])
+        self.self_attn = GroupedQueryAttention(config, weights, prefix + "self_attn.", layer)
+        self.post_attention_layernorm = RMSNorm(weights[prefix + "post_attention_layernorm.weight"])
+        self.mlp = SwiGLU(config, weights, prefix + "mlp.")
+
+    def __call__(self, x: Array, cosine: Array, signed_sine: Array, past: Cache) -> Array:
+        x = x + self.self_attn(self.input_layernorm(x), cosine, signed_sine, past)  # (T, C)
+        x = x + self.mlp(self.post_attention_layernorm(x))  # (T, C)
+        return x
+
+
+class Modern:
+    """V5: the block of today's open models."""
+
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        self.remembers = (config.n_layer, config.n_kv_head, config.head_size)
+        self.embed_tokens = weights["embed_tokens.weight"]
+        self.layers = [ModernBlock(config, weights, layer) for layer in range(config.n_layer)]
+        self.norm = RMSNorm(weights["norm.weight"])
+        self.lm_head = Linear(weights, "", "lm_head")
+        self.tables = rope_tables(config.block_size, config.head_size, config.rope_base)
+
+    def scores(self, idx: Sequence[int], past: Cache) -> Array:
+        cosine, signed_sine = (table[past.length : past.length + len(idx)] for table in self.tables)
+        x = self.embed_tokens[idx]  # (T, C)
+        for layer in self.layers:
+            x = layer(x, cosine, signed_sine, past)  # (T, C)
+        return self.lm_head(self.norm(x))  # (T, R)
+
+
+# --- the whole --------------------------------------------------------------------------------------------
+
+
+def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The name and the shape of every tensor that `ladder.build(config)` has.
+
+    >>> shapes(ModelConfig(rung="bigram", vocab_size=5))
+    {'table.weight': (7, 7)}
+    """
+    R, C, D, F = config.rows, config.n_embd, config.head_size, config.n_hidden
+    if config.rung == "bigram":
+        return {"table.weight": (R, R)}
+    if config.rung == "modern":
+        top = {"embed_tokens.weight": (R, C), "norm.weight": (C,), "lm_head.weight": (R, C)}
+        layer = {
+            "input_layernorm.weight": (C,),
+            "self_attn.q_proj.weight": (config.n_head * D, C),
+            "self_attn.k_proj.weight": (config.n_kv_head * D, C),
+            "self_attn.v_proj.weight": (config.n_kv_head * D, C),
+            "self_attn.o_proj.weight": (C, config.n_head * D),
+            "self_attn.q_norm.weight": (D,),
+            "self_attn.k_norm.weight": (D,),
+            "post_attention_layernorm.weight": (C,),
+            "mlp.gate_proj.weight": (F, C),
+            "mlp.up_proj.weight": (F, C),
+            "mlp.down_proj.weight": (C, F),
+        }
+        return {**top, **_repeated("layers", config.n_layer, layer)}
+    top = {
+        "wte.weight": (R, C),
+        "wpe.weight": (config.block_size, C),
+        "lm_head.weight": (R, C),
+    }
+    heads = {f"{name}.weight": (C, C) for name in ("query", "key", "value", "proj")}
+    if config.rung == "transformer":
+        layer = {f"attn.{name}": shape for name, shape in heads.items()}
+        layer |= {f"attn.{name}.bias": (C,) for name in ("query", "key", "value", "proj")}
+        layer |= {f"{name}.{kind}": (C,) for name in ("ln_1", "ln_2") for kind in ("weight", "bias")}
+        layer |= {"mlp.c_fc.weight": (4 * C, C), "mlp.c_fc.bias": (4 * C,)}
+        layer |= {"mlp.c_proj.weight": (C, 4 * C), "mlp.c_proj.bias": (C,)}
+        ln_f = {"ln_f.weight": (C,), "ln_f.bias": (C,)}
+        return {**top, **ln_f, **_repeated("h", config.n_layer, layer)}
+    if config.rung == "attention":
+        del heads["proj.weight"]  # a single head has nothing to blend
+    mixer = {f"attention.{name}": shape for name, shape in heads.items()}
+    return {**top, "lm_head.bias": (R,), **mixer}
+
+
+def _repeated(
+    name: str, layers: int, tensors: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """The tensors of one layer, once for every layer."""
+    return {f"{name}.{i}.{inner}": shape for i in range(layers) for inner, shape in tensors.items()}
+
+
+def _checked(config: ModelConfig, weights: Weights) -> dict[str, Array]:
+    """The weights as contiguous float32; a tensor too many, too few or of another shape is a RunError."""
+    expected = shapes(config)
+    for name in [*expected, *weights]:
+        want = expected.get(name, "no such tensor")
+        have = np.shape(weights[name]) if name in weights else "no such tensor"
+        if want != have:
+            raise RunError(
+                f"These are not the weights of this {config.rung} model: for {name} its settings say "
+                f"{want}, and the weights have {have}. Use the settings that the weights were trained with."
+            )
+    return {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in expected}
+
+
+RUNGS = {
+    "bigram": Bigram,
+    "attention": Attention,
+    "multihead": MultiHead,
+    "transformer": Transformer,
+    "modern": Modern,
+}
+
+
+class Reference:
+    """A model that can be read: its settings and weights, computed in numpy."""
+
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        """`weights`: every tensor of `shapes(config)` and no other, or RunError names the first wrong one."""
+        self.config = config
+        self.rung: Rung = RUNGS[config.rung](config, _checked(config, weights))
+
+    def forward(self, ids: Sequence[int]) -> Array:
+        """One window of at most block_size ids -> the logits at every position, (T, V)."""
+        return self.read(ids, self.start())
+
+    def start(self) -> Cache:
+        """A new text: nothing read yet."""
+        return Cache(self)
+
+    def read(self, ids: Sequence[int], past: Cache) -> Array:
+        """T ids that follow what `past` holds -> the logits at each, (T, V); `past` then holds them too."""
+        V, N = self.config.vocab_size, past.length + len(ids)
+        assert 0 < len(ids) and N <= self.config.block_size, (len(ids), N, self.config.block_size)
+        assert min(ids) >= 0 and max(ids) < V, (min(ids), max(ids), V)
+        with np.errstate(over="ignore"):  # e^-gate may reach infinity, and the gate then is rightly 0
+            scores = self.rung.scores(ids, past)  # (T, R)
+        past.length = N
+        return scores[:, :V]  # (T, V)

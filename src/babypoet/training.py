@@ -1,0 +1,588 @@
+"""Training: a generator of events. It prints nothing, and never opens the held-out part.
+
+    run = prepare(corpus, TrainConfig(steps=500), Path("runs/poems-modern"))
+    for event in train(run):
+        match event:
+            case Evaluated(step, nats): print(step, nats)
+
+Everything lives in the run folder: `prepare` resolves the settings and writes them with the encoded text,
+and `train` continues from whatever the folder holds, be it nothing yet or a run that was killed. Batches
+and dropout are functions of (seed, step), so a resumed run ends with the same bits as an unbroken one.
+
+Reading order: `train` is the loop; `optimizers` and `learning_rate_factor` are the recipe; `Trainer` holds
+what the loop changes.
+"""
+
+import contextlib
+import copy
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import babypoet
+from babypoet import batches, evaluation, planning, runs, sampling
+from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, flag
+from babypoet.corpus import Corpus, load_parts
+from babypoet.errors import SettingError
+from babypoet.ladder import Result, Rung, build
+from babypoet.reference import Reference
+from babypoet.runs import RunFolder
+
+SAMPLE = GenerateConfig(length=300, temperature=0.8)
+EVALUATED_CHARACTERS = 16_384  # of the validation part, at most, while training
+
+
+# --- events -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run is open and nothing was trained in this process yet."""
+
+    run: Path
+    model: ModelConfig
+    training: TrainConfig
+    parameters: int
+    first_step: int  # 0, or the checkpoint's step when resuming
+    validation_characters: int  # how many the live loss is measured on
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update was made; `train_nats` is the loss on its batch, just before."""
+
+    step: int
+    train_nats: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The loss on the fixed sample of the validation part, with `step` updates made."""
+
+    step: int
+    validation_nats: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What the model writes after `step` updates."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint is on disk, whole."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end, with `reason` one of done, patience, interrupted, diverged."""
+
+    step: int
+    reason: str
+    best_step: int
+    best_nats: float
+    seconds: float
+
+
+Event = Started | Step | Evaluated | Sampled | Saved | Finished
+
+
+# --- before the first step --------------------------------------------------------------------------------
+
+
+def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = False) -> RunFolder:
+    """A new, locked run folder with the settings resolved and the text encoded; nothing trained yet.
+
+    Raises SettingError or TextError before anything is written, RunError if `out` is taken.
+    """
+    plan = planning.make_plan(
+        given, corpus.train_size, corpus.validation_size, corpus.tokenizer.vocab_size
+    )
+    check_device(given)
+    run = RunFolder.create(out, overwrite)
+    with runs.disk_errors(f"The run folder {out}"):
+        corpus.write(out / "data")
+        run.save_tokenizer(corpus.tokenizer)
+        run.save_run(
+            {
+                "babypoet": babypoet.__version__,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "status": "new",
+                "text": {
+                    "name": corpus.name,
+                    "characters": corpus.characters,
+                    "documents": corpus.documents,
+                    "digest": corpus.digest,
+                },
+                "data": {
+                    "files": run.data_digests(),
+                    "train": corpus.train_size,
+                    "validation": corpus.validation_size,
+                    "held_out": corpus.held_out_size,
+                },
+                "model": plan.model.to_dict(),
+                "training": plan.training.to_dict(),
+                "given": given.given(),
+                "notes": [*corpus.notes, *plan.notes],
+                "machine": machine(),
+                "checkpoint": None,
+                "best": None,
+            }
+        )
+    return run
+
+
+def machine() -> dict[str, Any]:
+    """What bit-identical resuming depends on."""
+    return {
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def check_device(config: TrainConfig) -> None:
+    """Raise SettingError if `config` asks for a device that is not here."""
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(config.device, True):
+        raise SettingError(
+            f"--device {config.device}: PyTorch finds no such device here. Try --device auto."
+        )
+
+
+def choose_device(config: TrainConfig) -> torch.device:
+    """`--device`, with auto resolved: a GPU where there is one; small models are not faster on mps."""
+    if config.device != "auto":
+        return torch.device(config.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """`--precision`, with auto resolved: bf16 on a GPU that has it; on a CPU its casts cost more."""
+    if config.precision != "auto":
+        return torch.bfloat16 if config.precision == "bf16" else torch.float32
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if has_bf16 else torch.float32
+
+
+def choose_compile(config: TrainConfig, parameters: int, device: torch.device) -> bool:
+    """`--compile`, with auto resolved: where the time it saves is well above the time it takes.
+
+    Compiling takes about 30 s and saves about a quarter of a step, so it pays for runs of some minutes.
+    The estimate counts operations, not seconds, so that it is the same on every run.
+    """
+    assert config.steps and config.batch_size and config.block_size
+    if config.compile != "auto":
+        return config.compile == "on"
+    operations = 6 * parameters * config.batch_size * config.block_size * config.steps
+    return operations > (3e16 if device.type == "cuda" else 5e13)
+
+
+def is_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether Muon trains this parameter: the matrices inside the blocks of V4 and V5.
+
+    Embeddings, positions and the output table look like matrices but are lists of vectors.
+    """
+    return parameter.ndim == 2 and name.startswith(("h.", "layers."))
+
+
+def optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks (Jordan et al. 2024, kellerjordan.github.io/posts/muon),
+    AdamW for the rest. Only matrices decay: biases, norms and tables do not."""
+    assert config.learning_rate is not None and config.weight_decay is not None
+    named = list(model.named_parameters())
+    rest = [p for name, p in named if not is_matrix(name, p)]
+    found: dict[str, torch.optim.Optimizer] = {
+        "adamw": torch.optim.AdamW(
+            rest, lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-10, weight_decay=0.0, fused=True
+        )
+    }
+    if matrices := [p for name, p in named if is_matrix(name, p)]:
+        assert config.matrix_learning_rate is not None
+        found["muon"] = torch.optim.Muon(
+            matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay
+        )
+    return found
+
+
+def learning_rate_factor(step: int, steps: int, warmup: int) -> float:
+    """The share of the peak learning rate at an update: up in `warmup` updates, then down to zero.
+
+    >>> [round(learning_rate_factor(step, steps=10, warmup=2), 2) for step in (0, 1, 2, 9)]
+    [0.5, 0.9, 0.8, 0.1]
+    """
+    return min(1.0, (step + 1) / max(1, warmup)) * (1 - step / steps)
+
+
+def snapshot_steps(steps: int, snapshots: int) -> set[int]:
+    """The moments to keep: the start, the end, and between them ever wider apart.
+
+    >>> sorted(snapshot_steps(1000, 5))
+    [0, 1, 10, 100, 1000]
+    """
+    if snapshots == 0:
+        return set()
+    return {0, *(round(steps ** (i / max(1, snapshots - 2))) for i in range(snapshots - 1))}
+
+
+# --- the trainer's state ----------------------------------------------------------------------------------
+
+
+class Trainer:
+    """A model, its optimizers and its place in the run: what a checkpoint holds."""
+
+    def __init__(self, run: RunFolder, record: dict[str, Any]) -> None:
+        self.run, self.record = run, record
+        self.config = TrainConfig.from_dict(record["training"])
+        self.shape = ModelConfig.from_dict(record["model"])
+        self.parts = load_parts(run.path / "data")
+        self.device = choose_device(self.config)
+        self.precision = choose_precision(self.config, self.device)
+        self.model = build(self.shape, batches.draw(self.config.seed, "initialisation"))
+        self.model.to(self.device)
+        self.forward: Callable[..., Result] = self.model
+        self.optimizers = optimizers(self.model, self.config) if self.config.steps else {}
+        self.step, self.seconds = 0, 0.0
+        self.best_step, self.best_nats, self.evaluations_since_best = 0, math.inf, 0
+
+    @property
+    def validation(self) -> batches.Ids:
+        """The fixed sample of the validation part that the live loss is measured on."""
+        return self.parts.validation[:EVALUATED_CHARACTERS]
+
+    def factor(self) -> float:
+        """The share of the peak learning rate for the next update."""
+        assert self.config.steps and self.config.warmup is not None
+        return learning_rate_factor(self.step, self.config.steps, self.config.warmup)
+
+    def batch_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of the model on a batch, in nats per character."""
+        with torch.autocast(
+            self.device.type, dtype=self.precision, enabled=self.precision != torch.float32
+        ):
+            _, loss = self.forward(inputs, targets)
+        assert loss is not None
+        return loss
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The inputs and targets of a step, on the device: two (B, T) tensors."""
+        assert self.config.batch_size is not None
+        pair = batches.batch(
+            self.parts.train, self.shape.block_size, self.config.batch_size, self.config.seed, step
+        )
+        inputs, targets = (torch.from_numpy(ids).to(self.device) for ids in pair)
+        return inputs, targets
+
+    def update(self) -> float | None:
+        """Make one update and return the batch's loss before it; None, and no update, if it or the
+        gradient is not finite."""
+        inputs, targets = self.batch(self.step)
+        portions = self.config.accumulate
+        total = 0.0
+        with self.dropout_seeded():
+            for x, y in zip(inputs.chunk(portions), targets.chunk(portions), strict=True):
+                loss = self.batch_loss(x, y) / portions
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += loss.item()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+        if not (math.isfinite(total) and math.isfinite(norm.item())):
+            return None
+        for name, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = self.peak(name) * self.factor()
+            optimizer.step()
+            optimizer.zero_grad()
+        self.step += 1
+        return total
+
+    def peak(self, optimizer: str) -> float:
+        """The peak learning rate of an optimizer."""
+        muon, adamw = self.config.matrix_learning_rate, self.config.learning_rate
+        chosen = muon if optimizer == "muon" else adamw
+        assert chosen is not None
+        return chosen
+
+    @contextlib.contextmanager
+    def dropout_seeded(self) -> Iterator[None]:
+        """Dropout drawn from (seed, step); the process's own random state is left as it was."""
+        if not self.shape.dropout:
+            yield
+            return
+        devices = [torch.cuda.current_device()] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(batches.draw(self.config.seed, "dropout", self.step))
+            yield
+
+    def evaluate(self) -> bool:
+        """Measure the validation loss and remember it; True if it is the best so far."""
+        self.nats = evaluation.exact_loss(self.model, self.validation, int(self.parts.train[-1]))
+        better = self.nats < self.best_nats
+        if better:
+            self.best_step, self.best_nats = self.step, self.nats
+        self.evaluations_since_best = 0 if better else self.evaluations_since_best + 1
+        return better
+
+    def weights(self) -> runs.Tensors:
+        """The model's weights as numpy arrays."""
+        return {name: p.detach().cpu().numpy() for name, p in self.model.state_dict().items()}
+
+    def sample(self) -> str:
+        """A text by the model as it is now; the seed is the same at every step, so that only the model
+        differs."""
+        tokenizer = self.run.tokenizer()
+        reference = Reference(self.shape, self.weights())
+        chosen = replace(SAMPLE, seed=self.config.seed)
+        return "".join(sampling.write(reference, tokenizer, "", chosen))
+
+    # --- to disk and back ---------------------------------------------------------------------------------
+
+    def save(self, status: str) -> None:
+        """Write a checkpoint, let run.json point to it, and delete those nobody needs any more."""
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        state = {
+            f"{kind}/{names[id(p)]}/{key}": value.detach().cpu().numpy()
+            for kind, optimizer in self.optimizers.items()
+            for p, values in optimizer.state.items()
+            for key, value in values.items()
+        }
+        place = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best_step": self.best_step,
+            "best_nats": None if math.isinf(self.best_nats) else self.best_nats,
+            "evaluations_since_best": self.evaluations_since_best,
+        }
+        before = self.record["checkpoint"]
+        if before is None or before["step"] != self.step:
+            self.run.save_checkpoint(self.step, {"model": self.weights(), "optimizer": state}, place)
+        self.record["checkpoint"] = {"step": self.step}
+        self.record["best"] = {"step": self.best_step, "validation_nats": self.best_nats}
+        self.save_status(status)
+        self.saved = [s for s in (*self.saved, self.step) if s <= self.step][-self.config.keep :]
+        self.run.prune({*self.saved, self.best_step})
+
+    def save_status(self, status: str) -> None:
+        """Say in run.json how the run stands."""
+        self.record["status"] = status
+        self.run.save_run(self.record)
+
+    saved: list[int] = []  # noqa: RUF012 - replaced, never changed in place
+
+    def restore(self) -> None:
+        """Take up the run at the checkpoint that run.json points to, if there is one."""
+        where = self.record["checkpoint"]
+        self.run.cut_back(where["step"] if where else -1)
+        if not where:
+            return
+        weights, state, place = self.run.load_checkpoint(where["step"])
+        self.model.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()}, strict=False)
+        parameters = dict(self.model.named_parameters())
+        for path, value in state.items():
+            kind, name, key = path.split("/")
+            parameter = parameters[name]
+            tensor = torch.from_numpy(value)
+            if key != "step":  # AdamW keeps its step counts on the CPU
+                tensor = tensor.to(self.device)
+            self.optimizers[kind].state[parameter][key] = tensor
+        self.step, self.seconds = place["step"], place["seconds"]
+        self.best_step = place["best_step"]
+        self.best_nats = math.inf if place["best_nats"] is None else place["best_nats"]
+        self.evaluations_since_best = place["evaluations_since_best"]
+        steps = (int(f.name) for f in (self.run.path / "checkpoints").iterdir() if f.name.isdigit())
+        self.saved = sorted(s for s in steps if s <= self.step)
+
+    # --- the clock and the compiler -----------------------------------------------------------------------
+
+    def settle_steps(self, minutes: float, started: float) -> None:
+        """Turn minutes into a number of updates by timing some on a copy, and write it down for good."""
+        self.config = replace(self.config, steps=1_000_000, warmup=0, evaluate_every=1_000_000)
+        rehearsal = copy.copy(self)
+        rehearsal.model = copy.deepcopy(self.model)
+        rehearsal.forward = rehearsal.model
+        rehearsal.optimizers = optimizers(rehearsal.model, self.config)
+        times = []
+        for _ in range(12):
+            before = time.perf_counter()
+            rehearsal.update()
+            times.append(time.perf_counter() - before)
+        left = max(0.0, 60 * minutes * 0.95 - (time.perf_counter() - started))
+        steps = max(20, int(left / statistics.median(times[2:])))
+        given = replace(TrainConfig.from_dict(self.record["training"]), steps=steps, minutes=None)
+        self.config = planning.settle_schedule(given)
+        self.record["training"] = self.config.to_dict()
+        self.optimizers = optimizers(self.model, self.config)
+
+    def compile(self) -> str | None:
+        """Compile the model if that pays; returns a note if it was wanted and cannot be had."""
+        parameters = sum(p.numel() for p in self.model.parameters())
+        if not choose_compile(self.config, parameters, self.device):
+            return None
+        self.forward = torch.compile(self.model)
+        try:
+            inputs, targets = self.batch(0)
+            portion = self.config.accumulate
+            with self.dropout_seeded():
+                self.batch_loss(inputs.chunk(portion)[0], targets.chunk(portion)[0]).backward()  # type: ignore[no-untyped-call]
+        except Exception as error:  # the compiler's own errors are many; without it training is only slower
+            self.forward = self.model
+            return (
+                f"The model could not be compiled ({type(error).__name__}), so it trains uncompiled. "
+                "torch.compile needs a C++ compiler; --compile off leaves this attempt out."
+            )
+        finally:
+            self.model.zero_grad()
+        return None
+
+
+# --- the loop ---------------------------------------------------------------------------------------------
+
+
+def never() -> bool:
+    """Do not stop before the end."""
+    return False
+
+
+def train(run: RunFolder, should_stop: Callable[[], bool] = never) -> Iterator[Event]:
+    """Train the model of a run folder to its end, from wherever it stands, yielding events.
+
+    `should_stop` is asked after every update; once it says True, the run is saved as it is and can be
+    resumed. Raises RunError if the folder is damaged or in use, or the disk is full; what was saved before
+    stays whole.
+    """
+    started = time.perf_counter()
+    run.lock()
+    try:
+        torch.set_flush_denormal(True)  # numbers too small to matter cost a CPU a hundred times the time
+        with runs.disk_errors("The checkpoint"):
+            yield from _train(run, should_stop, started)
+    finally:
+        run.unlock()
+
+
+def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> Iterator[Event]:
+    record = run.load_run()
+    run.check_data()
+    notes = list(record["notes"]) + _differences(record["machine"])
+    trainer = Trainer(run, record)
+    if trainer.config.minutes is not None:
+        trainer.settle_steps(trainer.config.minutes, started)
+    trainer.restore()
+    config = trainer.config
+    steps, evaluate_every = config.steps, config.evaluate_every
+    assert steps is not None and evaluate_every is not None
+    snapshots = snapshot_steps(steps, config.snapshots)
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    if record["status"] in ("finished", "stopped early", "diverged"):
+        reason = {"finished": "done", "stopped early": "patience"}.get(record["status"], "diverged")
+        yield Started(
+            run.path, trainer.shape, config, parameters, trainer.step, len(trainer.validation), tuple(notes)
+        )
+        yield Finished(trainer.step, reason, trainer.best_step, trainer.best_nats, trainer.seconds)
+        return
+    yield Started(
+        run.path, trainer.shape, config, parameters, trainer.step, len(trainer.validation), tuple(notes)
+    )
+    pending: list[dict[str, Any]] = []
+    clock = time.perf_counter() - trainer.seconds
+
+    def measured(train_nats: float, learning_rate: float) -> dict[str, Any]:
+        trainer.seconds = time.perf_counter() - clock
+        assert config.batch_size is not None
+        return {
+            "step": trainer.step,
+            "seconds": round(trainer.seconds, 3),
+            "characters": trainer.step * config.batch_size * trainer.shape.block_size,
+            "train_nats": train_nats,
+            "validation_nats": None,
+            "learning_rate": learning_rate,
+        }
+
+    def write_down() -> Iterator[Event]:
+        """Evaluate, sample and save, where the step calls for it."""
+        evaluating = trainer.step % evaluate_every == 0 or trainer.step == steps
+        if evaluating:
+            best = trainer.evaluate()
+            pending[-1]["validation_nats"] = trainer.nats
+            yield Evaluated(trainer.step, trainer.nats, best)
+        if evaluating or trainer.step in snapshots:
+            text = trainer.sample()
+            run.append("samples.jsonl", [{"step": trainer.step, "text": text}])
+            if trainer.step in snapshots:
+                run.save_history(trainer.step, trainer.weights(), text)
+            yield Sampled(trainer.step, text)
+        if evaluating:
+            yield from save("running")
+
+    def save(status: str) -> Iterator[Event]:
+        run.append("metrics.jsonl", pending, sync=True)
+        pending.clear()
+        trainer.seconds = time.perf_counter() - clock
+        trainer.save(status)
+        yield Saved(trainer.step)
+
+    if trainer.step == 0 and record["checkpoint"] is None:
+        with torch.no_grad(), trainer.dropout_seeded():
+            first = trainer.batch_loss(*trainer.batch(0)).item()
+        pending.append(measured(first, 0.0))
+        yield from write_down()
+    if note := trainer.compile():
+        yield Started(
+            run.path, trainer.shape, config, parameters, trainer.step, len(trainer.validation), (note,)
+        )
+
+    reason, status = "done", "finished"
+    while trainer.step < steps:
+        learning_rate = trainer.peak("adamw") * trainer.factor()
+        nats = trainer.update()
+        if nats is None:
+            reason, status = "diverged", "diverged"
+            break
+        pending.append(measured(nats, learning_rate))
+        yield Step(trainer.step, nats, learning_rate, trainer.seconds)
+        yield from write_down()
+        if config.patience is not None and trainer.evaluations_since_best >= config.patience:
+            reason, status = "patience", "stopped early"
+            break
+        if should_stop() and trainer.step < steps:
+            reason = "interrupted"
+            yield from save("interrupted")
+            break
+    if reason != "interrupted":
+        trainer.save_status(status)
+    yield Finished(trainer.step, reason, trainer.best_step, trainer.best_nats, trainer.seconds)
+
+
+def _differences(recorded: dict[str, Any]) -> list[str]:
+    """What is not as it was when the run began, in words."""
+    now = machine()
+    changed = [f"{name} {recorded[name]} -> {now[name]}" for name in now if recorded[name] != now[name]]
+    if not changed:
+        return []
+    return [
+        "This machine is not as it was when the run began ("
+        + ", ".join(changed)
+        + "), so the result may differ in the last digits from an unbroken run."
+    ]

@@ -1,0 +1,61 @@
+"""What the tests share: hypothesis's settings, the texts, and weights that hide nothing."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:  # importing torch takes seconds, which only the tests that use it should pay
+    from babypoet.ladder import Rung
+
+ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile(
+    "babypoet",
+    deadline=None,  # no test depends on wall time
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("babypoet")
+
+
+@pytest.fixture(scope="session")
+def poems() -> str:
+    """The built-in poems."""
+    return (ROOT / "src/babypoet/poems.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def shakespeare() -> Path:
+    """Where tiny Shakespeare lies, for the tests that measure on it; they are skipped without it."""
+    path = ROOT.parent / "shared/corpus/tinyshakespeare.txt"
+    if not path.exists():
+        pytest.skip("../shared/corpus/tinyshakespeare.txt is not there: it is not part of the package")
+    return path
+
+
+@pytest.fixture(scope="session")
+def randomise() -> "Callable[[Rung, int], Rung]":
+    """Give every weight of a model a random value: a matrix that starts at zero makes a test blind."""
+    import torch
+
+    def randomise(model: "Rung", seed: int) -> "Rung":
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                noise = torch.randn(parameter.shape, generator=generator)
+                if parameter.ndim == 1:  # a scale is near 1, a shift near 0
+                    noise = 0.3 * noise + (1.0 if name.endswith("weight") else 0.0)
+                elif not isinstance(_owner(model, name), torch.nn.Embedding):
+                    noise = noise / parameter.shape[1] ** 0.5
+                parameter.copy_(noise)
+        return model
+
+    return randomise
+
+
+def _owner(model: "Rung", name: str) -> object:
+    return model.get_submodule(name.rpartition(".")[0])
