@@ -30,16 +30,16 @@ def poems() -> str:
 
 @pytest.fixture(scope="session")
 def shakespeare() -> Path:
-    """Where tiny Shakespeare lies, for the tests that measure on it; they are skipped without it."""
+    """Where tiny Shakespeare lies, for the tests that measure on it; without it they skip."""
     path = ROOT.parent / "shared/corpus/tinyshakespeare.txt"
     if not path.exists():
-        pytest.skip("../shared/corpus/tinyshakespeare.txt is not there: it is not part of the package")
+        pytest.skip(f"{path} is not there: it is not part of the package")
     return path
 
 
 @pytest.fixture(scope="session")
 def randomise() -> "Callable[[Rung, int], Rung]":
-    """Give every weight of a model a random value: a matrix that starts at zero makes a test blind."""
+    """Give every weight a random value: a matrix that starts at zero makes a test blind."""
     import torch
 
     def randomise(model: "Rung", seed: int) -> "Rung":

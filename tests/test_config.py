@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from babypoet import config
-from babypoet.config import RESERVED, RUNG_NAMES, ModelConfig, flag, reject_unknown
+from babypoet.config import RESERVED, RUNG_NAMES, ModelConfig, TrainConfig, flag, reject_unknown
 from babypoet.errors import BabyPoetError, SettingError
 
 IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [
@@ -40,6 +40,55 @@ def test_an_impossible_setting_is_refused_with_its_flags_and_values(
         ModelConfig(**settings)
     for fragment in fragments:
         assert fragment in str(caught.value)
+
+
+IMPOSSIBLE_TO_TRAIN: list[tuple[dict[str, Any], list[str]]] = [
+    ({"rung": "trigram"}, ["'trigram'", *RUNG_NAMES]),
+    ({"steps": 100, "minutes": 2.5}, ["--steps 100", "--minutes 2.5", "give one"]),
+    ({"batch_size": 10, "accumulate": 4}, ["--batch-size 10", "--accumulate 4", "divide"]),
+    ({"dropout": 1.0}, ["--dropout is 1", "below 1"]),
+    *(
+        ({name: 0}, [f"{flag(name)} is 0", "1 or more"])
+        for name in (
+            *("steps", "block_size", "n_layer", "n_head", "n_kv_head", "n_embd", "batch_size"),
+            *("accumulate", "evaluate_every", "patience", "keep"),
+        )
+    ),
+    *(
+        ({name: value}, [f"{flag(name)} is {value:g}", "above 0"])
+        for name in ("minutes", "learning_rate", "matrix_learning_rate", "grad_clip", "holdout")
+        for value in (0, -0.5, float("nan"), float("inf"))
+    ),
+    *(
+        ({name: -1}, [f"{flag(name)} is -1", "0 or more"])
+        for name in ("warmup", "weight_decay", "snapshots")
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "fragments"), IMPOSSIBLE_TO_TRAIN, ids=lambda x: str(x)[:50])
+def test_an_impossible_training_is_refused_with_its_flags_and_values(
+    settings: dict[str, Any], fragments: list[str]
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        TrainConfig(**settings)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def test_a_training_remembers_what_was_given_by_hand() -> None:
+    assert TrainConfig().given() == {}
+    train = TrainConfig(steps=7, dropout=0.0, warmup=0, weight_decay=0.0, snapshots=0, minutes=None)
+    chosen = {"steps": 7, "dropout": 0.0, "warmup": 0, "weight_decay": 0.0, "snapshots": 0}
+    assert train.given() == chosen
+    assert TrainConfig.from_dict(train.to_dict()) == train == TrainConfig.from_dict(chosen)
+
+
+def test_the_settings_of_a_model_and_of_its_training_have_the_same_names() -> None:
+    """A flag of `train` that no model knows would be dropped in silence."""
+    shared = ("rung", "block_size", "n_layer", "n_head", "n_kv_head", "n_embd", "dropout")
+    for cls in (ModelConfig, TrainConfig):
+        assert set(shared) <= {field.name for field in dataclasses.fields(cls)}
 
 
 @pytest.mark.parametrize(
@@ -105,12 +154,15 @@ def test_a_setting_left_out_is_its_default() -> None:
     assert ModelConfig.from_dict({"n_layer": 2}) == ModelConfig(n_layer=2)
 
 
+@pytest.mark.parametrize("cls", [ModelConfig, TrainConfig])
 @pytest.mark.parametrize(
     ("name", "nearest"), [("n_embed", "n_embd"), ("n_heads", "n_head"), ("blocksize", "block_size")]
 )
-def test_an_unknown_setting_is_answered_with_the_nearest(name: str, nearest: str) -> None:
+def test_an_unknown_setting_is_answered_with_the_nearest(
+    cls: type[ModelConfig | TrainConfig], name: str, nearest: str
+) -> None:
     with pytest.raises(SettingError, match=f"'{name}'.*Did you mean '{nearest}'"):
-        ModelConfig.from_dict({"n_layer": 2, name: 1})
+        cls.from_dict({"n_layer": 2, name: 1})
 
 
 def test_an_unknown_setting_that_resembles_nothing_is_answered_with_all() -> None:
@@ -124,8 +176,9 @@ def test_a_setting_error_is_one_that_people_can_mend() -> None:
 
 
 def test_settings_do_not_change_once_made() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        ModelConfig().n_layer = 3  # type: ignore[misc]
+    for settings in (ModelConfig(), TrainConfig()):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            settings.n_layer = 3  # type: ignore[misc]
 
 
 def test_flag_is_the_fields_name_on_the_command_line() -> None:

@@ -5,13 +5,14 @@
     counter.distribution(ids[-5:])                  # (79,), what comes next
     baselines(train, validation, held_out, characters="...", block_size=128)
 
-A model that does not beat these has learned nothing that a table could not hold. `baselines` gives them the
-windows that the model gets, and prints beside that what they reach when they may look across window borders.
+A model that does not beat these has learned nothing that a table could not hold. `baselines` gives
+them the windows that the model gets, and prints beside that what they reach when they may look
+across window borders.
 
-The counter is interpolated Kneser-Ney (Kneser and Ney 1995, "Improved backing-off for m-gram language
-modeling") with the three discounts of Chen and Goodman 1999, "An empirical study of smoothing techniques
-for language modeling". Everything is in nats per character. numpy only; PPMd comes from `pyppmd`.
-This module neither mixes a counter with a model nor prints anything.
+The counter is interpolated Kneser-Ney (Kneser and Ney 1995, "Improved backing-off for m-gram
+language modeling") with the three discounts of Chen and Goodman 1999, "An empirical study of
+smoothing techniques for language modeling". Everything is in nats per character. numpy only; PPMd
+comes from `pyppmd`. This module neither mixes a counter with a model nor prints anything.
 """
 
 import math
@@ -31,14 +32,16 @@ _CHUNK = 1 << 16  # characters looked up at a time, and so the bound on the memo
 _PPMD_MEMORY = 64 << 20  # bytes; the model starts over when they are full
 
 
-# --- the tables -------------------------------------------------------------------------------------------
+# --- the tables -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Weights:
-    """One level's share of the interpolation: p(c | context) = alpha + gamma * p(c | shorter context)."""
+    """One level of the interpolation: p(c | context) = alpha + gamma * p(c | shorter context)."""
 
-    alpha: NDArray[np.float32]  # (G,) of each n-gram of this level: its discounted relative frequency
+    alpha: NDArray[
+        np.float32
+    ]  # (G,) of each n-gram of this level: its discounted relative frequency
     gamma: NDArray[np.float32]  # (contexts,) of each context: what the discounts took away
 
 
@@ -46,9 +49,9 @@ class _Weights:
 class _Level:
     """Every distinct n-gram of one length, n, that the text holds.
 
-    An n-gram is known by its rank among the sorted distinct keys, and its key is (rank of its first n - 1
-    characters) * V + its last character. So a key stays below (characters of text) * V, where the plain
-    number with n digits in base V would overflow 64 bits from V = 5,000 and n = 6 on.
+    An n-gram is known by its rank among the sorted distinct keys, and its key is (rank of its first
+    n - 1 characters) * V + its last character. So a key stays below (characters of text) * V, where
+    the plain number with n digits in base V would overflow 64 bits from V = 5,000 and n = 6 on.
     """
 
     keys: NDArray[np.int64]  # (G,) sorted
@@ -64,9 +67,9 @@ class _Level:
 def discounts(counts: NDArray[np.integer]) -> NDArray[np.float64]:
     """What is taken from an n-gram that was counted 0, 1, 2, and 3 or more times: (4,).
 
-    Chen and Goodman 1999: the estimates from how many n-grams were counted once, twice,
-    three and four times. Where a text is too small or too even for them, half the count is taken, as KenLM
-    does. Never zero for a count of one or more: the mass for the unseen comes from here.
+    Chen and Goodman 1999 estimate them from how many n-grams were counted once, twice, three and
+    four times. Where a text is too small or too even for that, half the count is taken, as KenLM
+    does. Never zero for a count of one or more: what the unseen gets comes from here.
 
     >>> discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4, 9])).round(2).tolist()
     [0.0, 0.5, 1.25, 1.0]
@@ -75,21 +78,21 @@ def discounts(counts: NDArray[np.integer]) -> NDArray[np.float64]:
     taken = [0.0, 0.5, 1.0, 1.5]
     if once and twice:
         y = once / (once + 2 * twice)
-        for j, (n, following) in enumerate(((once, twice), (twice, thrice), (thrice, four)), start=1):
+        pairs = ((once, twice), (twice, thrice), (thrice, four))
+        for j, (n, following) in enumerate(pairs, start=1):
             estimate = j - (j + 1) * y * following / n if n and following else 0.0
             if 0 < estimate < j:
                 taken[j] = estimate
     return np.array(taken)
 
 
-def _weights(
-    counts: NDArray[np.integer], context: NDArray[np.integer], contexts: int
-) -> _Weights:
-    """Discounted frequencies from `counts` (G,) of n-grams that stand after `context` (G,) < contexts."""
+def _weights(counts: NDArray[np.integer], context: NDArray[np.integer], contexts: int) -> _Weights:
+    """Discounted frequencies of n-grams, from their `counts` (G,) and the ranks of what stands
+    before their last character: `context` (G,), each below `contexts`."""
     taken = discounts(counts)[np.minimum(counts, 3)]
     total = np.bincount(context, weights=counts, minlength=contexts)
     left_over = np.bincount(context, weights=taken, minlength=contexts)
-    # the very last characters of the text are a context that nothing follows: all goes to the shorter one
+    # nothing follows the very last characters of the text: after them the shorter context decides
     gamma = np.divide(left_over, total, out=np.ones(contexts), where=total > 0)
     alpha = (counts - taken) / total[context]
     return _Weights(alpha.astype(np.float32), gamma.astype(np.float32))
@@ -98,9 +101,10 @@ def _weights(
 def _distinct(
     keys: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted distinct keys (G,), the rank of each key (N,), one place of each (G,), their counts (G,).
+    """The distinct ones of `keys` (N,), sorted (G,); the rank of each key (N,); for each distinct
+    one a place where it stands (G,), and how often it occurs (G,).
 
-    np.unique with all its options, at two thirds of the memory.
+    np.unique with all its options does the same in half as much memory again.
     """
     place = np.argsort(keys, kind="stable")
     keys = keys[place]
@@ -113,12 +117,12 @@ def _distinct(
 
 
 def _grow(ids: Ids, vocab_size: int) -> Iterator[tuple[_Level, ...]]:
-    """The tables of the counters of order 1, 2, 3, ... for as long as the text has n-grams that long.
+    """The tables of the counters of order 1, 2, 3, ... up to the length of the text.
 
     Each costs one sort more than the one before.
     """
     levels: tuple[_Level, ...] = ()
-    rank = np.zeros(len(ids) + 1, dtype=np.int32)  # (N + 1,) before each character stands one empty gram
+    rank = np.zeros(len(ids) + 1, dtype=np.int32)  # (N + 1,) the empty gram starts everywhere
     context, contexts = np.zeros(0, dtype=np.int64), 1
     for order in range(1, len(ids) + 1):
         key = rank[: len(ids) - order + 1].astype(np.int64)
@@ -128,8 +132,8 @@ def _grow(ids: Ids, vocab_size: int) -> Iterator[tuple[_Level, ...]]:
         keys, rank, place, counts = _distinct(key)
         del key
         if levels:
-            # the n-grams without their first character; one more stands at the start of the text, where
-            # the start itself counts as what comes before
+            # the n-grams without their first character; one more stands at the start of the text,
+            # where the start itself counts as what comes before
             tails = np.bincount(shorter[1:][place], minlength=contexts)
             tails[shorter[0]] += 1
             below = _weights(tails, context, levels[-1].top.gamma.size)
@@ -145,8 +149,8 @@ class KneserNey:
     """A counter: interpolated modified Kneser-Ney over characters.
 
     It holds the counters of every smaller order too. A context shorter than order - 1 characters is
-    answered by the one it is long enough for, with true counts on top, so that short contexts (the start
-    of a window) are guessed as well as counting can.
+    answered by the one it is long enough for, with true counts on top, so that short contexts (the
+    start of a window) are guessed as well as counting can.
     """
 
     vocab_size: int
@@ -160,9 +164,10 @@ class KneserNey:
 
     @classmethod
     def fit(cls, ids: ArrayLike, vocab_size: int, order: int) -> Self:
-        """Count a text: `ids` (N,) of 0..V-1. A text of fewer than `order` characters makes a smaller order.
+        """Count a text: `ids` (N,) of 0..V-1.
 
-        Takes about `order` sorts of N numbers.
+        A text of fewer than `order` characters makes a smaller order. Takes `order` sorts of N
+        numbers: a fifth of a second for 200,000 characters and order 8, five seconds for 5 million.
         """
         assert order >= 1, order
         ids = _checked(ids, vocab_size)
@@ -182,9 +187,9 @@ class KneserNey:
         """ln p of each character of `ids` (N,) given those before it: (N,), nats, never -inf.
 
         `before` are the characters that precede `ids`; the last order - 1 of them serve as context.
-        `block_size` cuts `ids` as a model's windows are cut: the character at place i of a window sees the
-        i before it in the window and the one before the window, nothing else. None: as far as the order
-        goes. `order` asks the counter of a smaller order that this one contains.
+        `block_size` cuts `ids` as a model's windows are cut: the character at place i of a window
+        sees the i before it in the window and the one before the window, nothing else. None: as far
+        as the order goes. `order` asks the counter of a smaller order that this one contains.
         """
         ids = _checked(ids, self.vocab_size)
         chunks = list(self._chunks(ids, _checked(before, self.vocab_size), block_size, order))
@@ -204,7 +209,7 @@ class KneserNey:
         return -math.fsum(float(np.log(p).sum()) for p in chunks) / len(ids)
 
     def distribution(self, context: ArrayLike) -> NDArray[np.float64]:
-        """The probability of each character after `context` (any number of ids): (V,), sums to one."""
+        """The probability of each character after `context`, any number of ids: (V,)."""
         context = _checked(context, self.vocab_size)
         context = context[max(0, len(context) - self.order + 1) :]
         p = np.full(self.vocab_size, 1 / self.vocab_size)  # (V,)
@@ -219,7 +224,8 @@ class KneserNey:
             )
             p *= float(weights.gamma[rank])
             p[level.keys[lower:upper] - rank * self.vocab_size] += weights.alpha[lower:upper]
-        return p / p.sum()  # the tables are float32
+        p /= p.sum()  # the tables are float32
+        return p
 
     def _rank(self, gram: Ids) -> int:
         """The rank of an n-gram among those of its length, -1 where the text does not hold it."""
@@ -250,7 +256,7 @@ class KneserNey:
     def _probabilities(
         self, text: NDArray[np.int64], length: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """p of the last characters of `text`, each given as many before it as `length` (n,) says: (n,)."""
+        """p of the last n characters of `text`, each given the `length` (n,) before it: (n,)."""
         skip = len(text) - len(length)
         p = np.full(len(length), 1 / self.vocab_size)  # (n,)
         context = np.zeros(len(text), dtype=np.int64)  # ranks of what stands before each character
@@ -273,15 +279,16 @@ def _checked(ids: ArrayLike, vocab_size: int) -> Ids:
     if not array.size:
         return np.zeros(0, dtype=np.int64)
     assert array.ndim == 1 and array.dtype.kind in "iu", (array.shape, array.dtype)
-    assert 0 <= array.min() and array.max() < vocab_size, (array.min(), array.max(), vocab_size)
+    assert array.min() >= 0 and array.max() < vocab_size, (array.min(), array.max(), vocab_size)
     return array
 
 
 def choose_order(
     train: ArrayLike, validation: ArrayLike, vocab_size: int, largest: int = LARGEST_ORDER
 ) -> int:
-    """The order, 1 to `largest`, whose counter of `train` does best on `validation`; of equals the smaller.
+    """The order, 1 to `largest`, whose counter of `train` does best on `validation`.
 
+    Of equals the smaller. Windows play no part: each character is given all the context there is.
     Stops after two orders in a row that did not help: the tables of higher ones are the largest.
     """
     train = _checked(train, vocab_size)
@@ -296,14 +303,15 @@ def choose_order(
     return best
 
 
-# --- other counts -----------------------------------------------------------------------------------------
+# --- other counts ---------------------------------------------------------------------------------
 
 
 def bigram_cross_entropy(ids: ArrayLike, vocab_size: int) -> float:
-    """How well the best possible table of letter pairs fits the text it was counted on, nats per pair.
+    """How well a table of letter pairs fits the very text it was counted on, in nats per pair.
 
-    The conditional entropy of each character of `ids` (N,) given the one before, over the N - 1 pairs: the
-    least training loss that the bigram rung can reach. A sparse count, so V may be large; N >= 2.
+    The conditional entropy of each character of `ids` (N,) given the one before, over the N - 1
+    pairs: the least training loss that the bigram rung can reach. A sparse count, so V may be
+    large; N >= 2.
 
     >>> bigram_cross_entropy([0, 1, 0, 1, 0, 1], vocab_size=2)
     0.0
@@ -322,11 +330,12 @@ def bigram_cross_entropy(ids: ArrayLike, vocab_size: int) -> float:
 
 
 def ppmd(train_text: str, held_out_text: str, order: int = 6) -> float | None:
-    """What the compressor PPMd (variant I of Shkarin 2002, "PPM: one step to practicality") needs for the
-    held-out text once it has read the training text: nats per held-out character, None where it fails.
+    """What the compressor PPMd needs for a text after the training text: nats per character.
 
-    C(training + held-out) - C(training), C counting the compressed bytes of the UTF-8 text. Unlike the
-    others here it is adaptive: it goes on learning while it reads the held-out text, across all windows.
+    C(training + held-out) - C(training), where C is the number of bytes that variant I of Shkarin
+    2002, "PPM: one step to practicality", makes of the UTF-8 text. Unlike the others here it is
+    adaptive: it goes on learning while it reads the held-out text, across all windows. None where
+    it fails.
     """
 
     def compressed(text: str) -> int:
@@ -349,7 +358,7 @@ def _text(ids: Ids, characters: str) -> str:
     return codes[ids].tobytes().decode("utf-32-le", "surrogatepass")
 
 
-# --- all of them ------------------------------------------------------------------------------------------
+# --- all of them ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -378,8 +387,8 @@ class Baselines:
     def best(self) -> tuple[str, float]:
         """The opponent to beat: the lowest of unigram, bigram and ngram, by its field's name.
 
-        They are what is given exactly what the model is given. `ngram_full` and `ppmd` see more, and are
-        shown beside it. Of equals the simpler.
+        They are what is given exactly what the model is given. `ngram_full` and `ppmd` see more,
+        and are shown beside it. Of equals the simpler.
         """
         return min(
             (("unigram", self.unigram), ("bigram", self.bigram), ("ngram", self.ngram)),
@@ -409,9 +418,9 @@ def baselines(
     `characters`: the vocabulary in the order of its ids (`tokenizer.characters`); `block_size`: the
     model's, None for no windows. At most `limit` characters are counted, the last ones.
 
-    The order is chosen by counting `train` and judging on `validation` (no validation part: a bigram). Then
-    both are counted, which is generous: the model learns from `train` alone. An empty `held_out` is a
-    TextError.
+    The order is chosen by counting `train` and judging on `validation` (no validation part: a
+    bigram). Then both are counted, which is generous: the model learns from `train` alone. An empty
+    `held_out` is a TextError.
     """
     characters = "".join(characters)
     V = len(characters)

@@ -8,7 +8,6 @@ The rule is small, and each line of it was found by measuring on validation part
 the held-out part.
 """
 
-import os
 from dataclasses import dataclass, replace
 
 from babypoet.config import ModelConfig, TrainConfig, flag
@@ -24,8 +23,11 @@ LEARNING_RATE = {
     "modern": 1e-2,
 }
 MATRIX_LEARNING_RATE = {"transformer": 0.02, "modern": 0.03}
-CONTEXT = 128
 STEPS = 2000
+CONTEXT = 192
+CHARACTERS_PER_UPDATE = 768
+SNAPSHOT_BYTES = 2  # a number in history/ is a half-precision float
+CHECKPOINT_BYTES = 12  # in a checkpoint it is a float with two more in the optimizer
 
 
 @dataclass(frozen=True)
@@ -40,33 +42,132 @@ class Plan:
 def make_plan(given: TrainConfig, train: int, validation: int, vocab_size: int) -> Plan:
     """Resolve every None in `given`, for a text of `train` and `validation` characters.
 
-    Raises TextError if the text is too short for a context that was asked for, and SettingError if the
-    settings exclude each other.
+    Only `steps` and what hangs on it stay open where minutes were given; `settle_schedule` resolves them.
+    Raises TextError if the text is too short for a context that was asked for, SettingError if settings
+    exclude each other.
     """
     notes: list[str] = []
-    block_size = _context(given, train, notes)
-    n_embd, n_head, n_kv_head, n_layer = _shape(given, train)
+    n_head = given.n_head or _heads(given)
+    shared = n_head // 2 if n_head % 2 == 0 else n_head  # two query heads share a key and value head
     model = ModelConfig(
         rung=given.rung,
         vocab_size=vocab_size,
-        block_size=block_size,
-        n_layer=n_layer,
+        block_size=_context(given, train, validation, notes),
+        n_layer=given.n_layer or 4,
         n_head=n_head,
-        n_kv_head=n_kv_head,
-        n_embd=n_embd,
+        n_kv_head=given.n_kv_head or shared,
+        n_embd=given.n_embd or 32 * n_head,
         dropout=_dropout(given, train),
     )
-    steps = given.steps if given.steps is not None else STEPS
-    batch_size = given.batch_size if given.batch_size is not None else _batch_size(given, block_size)
-    training = replace(
+    _check_size(model)
+    resolved = replace(
         given,
-        steps=steps,
-        block_size=block_size,
-        n_layer=n_layer,
-        n_head=n_head,
-        n_kv_head=n_kv_head,
-        n_embd=n_embd,
+        steps=given.steps or (None if given.minutes else STEPS),
+        block_size=model.block_size,
+        n_layer=model.n_layer,
+        n_head=model.n_head,
+        n_kv_head=model.n_kv_head,
+        n_embd=model.n_embd,
         dropout=model.dropout,
-        batch_size=batch_size,
+        batch_size=given.batch_size or _batch_size(given, model.block_size),
+        learning_rate=given.learning_rate or LEARNING_RATE[given.rung],
+        matrix_learning_rate=given.matrix_learning_rate or MATRIX_LEARNING_RATE.get(given.rung),
+        weight_decay=0.1 if given.weight_decay is None else given.weight_decay,
     )
-    return Plan(model, training, tuple(notes))
+    return Plan(model, settle_schedule(resolved), tuple(notes))
+
+
+def settle_schedule(config: TrainConfig) -> TrainConfig:
+    """Resolve what hangs on the number of steps, once that is known."""
+    if config.steps is None:
+        return config
+    warmup = max(1, config.steps // 20) if config.warmup is None else config.warmup
+    return replace(
+        config,
+        warmup=min(warmup, config.steps),
+        evaluate_every=config.evaluate_every or max(1, config.steps // 20),
+    )
+
+
+def _heads(given: TrainConfig) -> int:
+    """4 heads, or the most below that which the settings given by hand allow."""
+    C, K = given.n_embd or 128, given.n_kv_head or 1
+    fitting = (H for H in (4, 3, 2) if C % (2 * H) == 0 and H % K == 0)
+    return next(fitting, K)
+
+
+def _context(given: TrainConfig, train: int, validation: int, notes: list[str]) -> int:
+    """The context: what was asked for, or CONTEXT, or less where the text is short."""
+    most = train // 4  # an epoch of fewer than three windows teaches nothing about other places
+    if given.block_size is None:
+        if most < CONTEXT:
+            notes.append(f"the text is short, so the context is {most} characters instead of {CONTEXT}")
+        return min(CONTEXT, most)
+    if given.block_size > most:
+        raise TextError(
+            f"The text is too short for {flag('block_size')} {given.block_size}: its training part has "
+            f"{train:,} characters and at least {4 * given.block_size:,} are needed. "
+            f"Give a longer text, or --block-size {most} or less."
+        )
+    return given.block_size
+
+
+def _dropout(given: TrainConfig, train: int) -> float:
+    """Dropout where the same text is read many times over; V1 to V3 have none."""
+    if given.rung not in ("transformer", "modern"):
+        if given.dropout:
+            raise SettingError(
+                f"--dropout {given.dropout:g} and --rung {given.rung} exclude each other: only transformer "
+                "and modern drop anything. Leave one of them out."
+            )
+        return 0.0
+    if given.dropout is not None:
+        return given.dropout
+    return 0.1
+
+
+def _batch_size(given: TrainConfig, block_size: int) -> int:
+    """As many windows as make CHARACTERS_PER_UPDATE, in equal portions."""
+    windows = max(1, round(CHARACTERS_PER_UPDATE / block_size))
+    return -(-windows // given.accumulate) * given.accumulate
+
+
+def _check_size(model: ModelConfig) -> None:
+    """Refuse a table of letter pairs that would not fit in memory."""
+    if model.rung == "bigram" and model.rows > 8000:
+        raise SettingError(
+            f"--rung bigram needs a table of {model.rows:,} by {model.rows:,} numbers for this text's "
+            f"{model.vocab_size:,} distinct characters, {4 * model.rows**2 / 1e6:,.0f} MB and three times "
+            "that in training. Choose another --rung."
+        )
+
+
+def parameters(model: ModelConfig) -> int:
+    """How many numbers a model of this shape learns.
+
+    >>> parameters(ModelConfig(rung="bigram", vocab_size=79))
+    6561
+    """
+    C, R, T, F = model.n_embd, model.rows, model.block_size, model.n_hidden
+    D, K = model.head_size, model.n_kv_head
+    return {
+        "bigram": R * R,
+        "attention": R * C + T * C + 3 * C * C + C * R + R,
+        "multihead": R * C + T * C + 4 * C * C + C * R + R,
+        "transformer": 2 * R * C + T * C + model.n_layer * (12 * C * C + 13 * C) + 2 * C,
+        "modern": 2 * R * C
+        + C
+        + model.n_layer * (2 * C * C + 2 * C * K * D + 3 * C * F + 2 * C + 2 * D),
+    }[model.rung]
+
+
+def disk_bytes(plan: Plan, characters: int) -> int:
+    """About how much disk a run takes at most: its text, its checkpoints and its history."""
+    width = 1 if plan.model.vocab_size <= 256 else 2 if plan.model.vocab_size <= 65536 else 4
+    numbers = parameters(plan.model)
+    checkpoints = (plan.training.keep + 2) * CHECKPOINT_BYTES  # the best, and one being written
+    steps = plan.training.steps or STEPS
+    lines = 180 * steps
+    return characters * width + numbers * (
+        checkpoints + plan.training.snapshots * SNAPSHOT_BYTES
+    ) + lines

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from babypoet import corpus, counting, evaluation, runs, sampling
 from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, reject_unknown
-from babypoet.errors import RunError, SettingError, TextError
+from babypoet.errors import RunError, SettingError
 from babypoet.reference import Reference
 from babypoet.tokenizer import CharTokenizer, Unknown
 
@@ -163,5 +163,5 @@ def train(
     run = training.prepare(found, config, Path(out) if out else run_name(found.name, config.rung), overwrite)
     for event in training.train(run):
         if isinstance(event, training.Finished) and event.reason == "diverged":
-            raise TextError(training.diverged_message(event, config))
+            raise SettingError(training.diverged_message(event, run))
     return Poet(run)

@@ -32,6 +32,15 @@ from babypoet.errors import RunError
 from babypoet.tokenizer import CharTokenizer
 
 FORMAT = 1
+FILES = (  # run.json first: once it is gone, a crash leaves no run that looks whole
+    "run.json",
+    "tokenizer.json",
+    "metrics.jsonl",
+    "samples.jsonl",
+    "loss.svg",
+    "loss.png",
+)
+FOLDERS = ("data", "checkpoints", "history")
 DATA_FILES = ("train.npy", "validation.npy", "held_out.npy")
 Tensors = dict[str, NDArray[Any]]
 
@@ -110,9 +119,10 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; give another --out.")
         if path.exists() and any(path.iterdir()):
-            if not (path / "run.json").exists() and not (path / "lock").exists():
+            begun = (path / "run.json").exists()
+            if not begun and not (path / "lock").exists():
                 raise RunError(f"{path} holds other files, not a run; give another --out.")
-            if not overwrite:
+            if begun and not overwrite:  # without run.json, a crash came before anything was learned
                 raise RunError(
                     f"{path} is already there. Go on with it (--resume), replace it (--overwrite), "
                     "or give another --out."
@@ -121,12 +131,10 @@ class RunFolder:
         with disk_errors(f"The run folder {path}"):
             path.mkdir(parents=True, exist_ok=True)
             run.lock()
-            for child in path.iterdir():
-                if child.is_dir():
-                    shutil.rmtree(child)
-                elif child.name != "lock":
-                    child.unlink()
-            for name in ("data", "checkpoints", "history"):
+            for name in (*FILES, *(f"{name}.tmp" for name in FILES)):
+                (path / name).unlink(missing_ok=True)
+            for name in FOLDERS:
+                shutil.rmtree(path / name, ignore_errors=True)
                 (path / name).mkdir()
         return run
 

@@ -16,7 +16,6 @@ what the loop changes.
 import contextlib
 import copy
 import math
-import os
 import platform
 import statistics
 import time
@@ -32,7 +31,7 @@ from torch import Tensor, nn
 
 import babypoet
 from babypoet import batches, evaluation, planning, runs, sampling
-from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, flag
+from babypoet.config import GenerateConfig, ModelConfig, TrainConfig
 from babypoet.corpus import Corpus, load_parts
 from babypoet.errors import SettingError
 from babypoet.ladder import Result, Rung, build
@@ -104,7 +103,15 @@ class Finished:
     seconds: float
 
 
-Event = Started | Step | Evaluated | Sampled | Saved | Finished
+@dataclass(frozen=True)
+class Noted:
+    """Something that should be said."""
+
+    note: str
+
+
+Event = Started | Step | Evaluated | Sampled | Saved | Noted | Finished
+ENDED = {"finished": "done", "stopped early": "patience", "diverged": "diverged"}  # status: reason
 
 
 # --- before the first step --------------------------------------------------------------------------------
@@ -119,6 +126,7 @@ def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = Fal
         given, corpus.train_size, corpus.validation_size, corpus.tokenizer.vocab_size
     )
     check_device(given)
+    disk = planning.disk_bytes(plan, corpus.characters) / 1e6
     run = RunFolder.create(out, overwrite)
     with runs.disk_errors(f"The run folder {out}"):
         corpus.write(out / "data")
@@ -143,7 +151,11 @@ def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = Fal
                 "model": plan.model.to_dict(),
                 "training": plan.training.to_dict(),
                 "given": given.given(),
-                "notes": [*corpus.notes, *plan.notes],
+                "notes": [
+                    *corpus.notes,
+                    *plan.notes,
+                    f"the run will take up to {disk:,.0f} MB in {out}",
+                ],
                 "machine": machine(),
                 "checkpoint": None,
                 "best": None,
@@ -267,6 +279,8 @@ class Trainer:
         self.optimizers = optimizers(self.model, self.config) if self.config.steps else {}
         self.step, self.seconds = 0, 0.0
         self.best_step, self.best_nats, self.evaluations_since_best = 0, math.inf, 0
+        self.nats = math.inf  # the latest validation loss
+        self.saved: list[int] = []  # the steps of the checkpoints on disk
 
     @property
     def validation(self) -> batches.Ids:
@@ -357,6 +371,10 @@ class Trainer:
         chosen = replace(SAMPLE, seed=self.config.seed)
         return "".join(sampling.write(reference, tokenizer, "", chosen))
 
+    def finished(self, reason: str) -> Finished:
+        """The last event."""
+        return Finished(self.step, reason, self.best_step, self.best_nats, self.seconds)
+
     # --- to disk and back ---------------------------------------------------------------------------------
 
     def save(self, status: str) -> None:
@@ -389,8 +407,6 @@ class Trainer:
         self.record["status"] = status
         self.run.save_run(self.record)
 
-    saved: list[int] = []  # noqa: RUF012 - replaced, never changed in place
-
     def restore(self) -> None:
         """Take up the run at the checkpoint that run.json points to, if there is one."""
         where = self.record["checkpoint"]
@@ -398,15 +414,12 @@ class Trainer:
         if not where:
             return
         weights, state, place = self.run.load_checkpoint(where["step"])
-        self.model.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()}, strict=False)
+        self.model.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
         parameters = dict(self.model.named_parameters())
         for path, value in state.items():
             kind, name, key = path.split("/")
             parameter = parameters[name]
-            tensor = torch.from_numpy(value)
-            if key != "step":  # AdamW keeps its step counts on the CPU
-                tensor = tensor.to(self.device)
-            self.optimizers[kind].state[parameter][key] = tensor
+            self.optimizers[kind].state[parameter][key] = torch.from_numpy(value).to(self.device)
         self.step, self.seconds = place["step"], place["seconds"]
         self.best_step = place["best_step"]
         self.best_nats = math.inf if place["best_nats"] is None else place["best_nats"]
@@ -495,16 +508,12 @@ def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> I
     assert steps is not None and evaluate_every is not None
     snapshots = snapshot_steps(steps, config.snapshots)
     parameters = sum(p.numel() for p in trainer.model.parameters())
-    if record["status"] in ("finished", "stopped early", "diverged"):
-        reason = {"finished": "done", "stopped early": "patience"}.get(record["status"], "diverged")
-        yield Started(
-            run.path, trainer.shape, config, parameters, trainer.step, len(trainer.validation), tuple(notes)
-        )
-        yield Finished(trainer.step, reason, trainer.best_step, trainer.best_nats, trainer.seconds)
-        return
     yield Started(
         run.path, trainer.shape, config, parameters, trainer.step, len(trainer.validation), tuple(notes)
     )
+    if record["status"] in ENDED:  # resuming a run that has ended changes nothing
+        yield trainer.finished(ENDED[record["status"]])
+        return
     pending: list[dict[str, Any]] = []
     clock = time.perf_counter() - trainer.seconds
 
@@ -548,31 +557,45 @@ def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> I
             first = trainer.batch_loss(*trainer.batch(0)).item()
         pending.append(measured(first, 0.0))
         yield from write_down()
-    if note := trainer.compile():
-        yield Started(
-            run.path, trainer.shape, config, parameters, trainer.step, len(trainer.validation), (note,)
-        )
+    if said := trainer.compile():
+        yield Noted(said)
 
-    reason, status = "done", "finished"
+    reason = "done"
     while trainer.step < steps:
         learning_rate = trainer.peak("adamw") * trainer.factor()
         nats = trainer.update()
         if nats is None:
-            reason, status = "diverged", "diverged"
+            reason = "diverged"
+            run.append("metrics.jsonl", pending, sync=True)
             break
         pending.append(measured(nats, learning_rate))
         yield Step(trainer.step, nats, learning_rate, trainer.seconds)
         yield from write_down()
         if config.patience is not None and trainer.evaluations_since_best >= config.patience:
-            reason, status = "patience", "stopped early"
+            reason = "patience"
             break
         if should_stop() and trainer.step < steps:
             reason = "interrupted"
             yield from save("interrupted")
             break
     if reason != "interrupted":
-        trainer.save_status(status)
-    yield Finished(trainer.step, reason, trainer.best_step, trainer.best_nats, trainer.seconds)
+        trainer.save_status(next(status for status, why in ENDED.items() if why == reason))
+    yield trainer.finished(reason)
+
+
+def diverged_message(finished: Finished, run: RunFolder) -> str:
+    """What to say when the loss became infinite or not a number."""
+    config = TrainConfig.from_dict(run.load_run()["training"])
+    return (
+        f"Training came apart at update {finished.step:,}: the loss or a gradient became infinite or not a "
+        f"number. The weights of update {finished.best_step:,} are safe in {run.path}. Try a smaller "
+        f"--learning-rate (it was {config.learning_rate:g})"
+        + (
+            f" or --matrix-learning-rate (it was {config.matrix_learning_rate:g})."
+            if config.matrix_learning_rate
+            else "."
+        )
+    )
 
 
 def _differences(recorded: dict[str, Any]) -> list[str]:

@@ -1,0 +1,247 @@
+"""The shape comments of ladder.py, checked against the real tensors while a model runs.
+
+A line that ends in `# (B, T, C)` is caught once it has run: the value it has just assigned, or
+returned, must have that shape. No line may be left out, so a comment cannot rot where nobody looks.
+"""
+
+import ast
+import importlib.util
+import io
+import math
+import re
+import sys
+import tokenize
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from babypoet import ladder
+from babypoet.config import RUNG_NAMES, ModelConfig
+
+SHAPE = re.compile(r"#\s*(\([A-Z0-9]\b[^)]*\))")
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A shape comment and the statement that it ends: None if that is no assignment or return."""
+
+    line: int
+    shape: str
+    statement: ast.stmt | None
+
+    @property
+    def targets(self) -> list[str]:
+        """The expressions that were assigned, each of which must have the shape."""
+        if isinstance(self.statement, ast.Assign):
+            targets = self.statement.targets
+        elif isinstance(self.statement, ast.AnnAssign | ast.AugAssign):
+            targets = [self.statement.target]
+        else:
+            return []
+        parts = (t.elts if isinstance(t, ast.Tuple) else [t] for t in targets)
+        return [ast.unparse(part) for group in parts for part in group]
+
+
+def shape_comments(source: str) -> list[Comment]:
+    """Every trailing shape comment of a source text; those in docstrings are not comments."""
+    kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return)
+    ends = {s.end_lineno: s for s in ast.walk(ast.parse(source)) if isinstance(s, kinds)}
+    return [
+        Comment(token.start[0], found[1], ends.get(token.start[0]))
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT and (found := SHAPE.match(token.string))
+    ]
+
+
+def evaluated(shape: str, key: dict[str, int]) -> tuple[int, ...]:
+    """A comment under a dimension key: "(T, D/2)" with T=5, D=4 -> (5, 2)."""
+    value: tuple[int, ...] = eval(shape.replace("/", "//"), {}, key)
+    return value
+
+
+class ShapeCheck:
+    """Follows the lines of one file as they run and compares values with shape comments."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        comments = shape_comments(Path(path).read_text(encoding="utf-8"))
+        assert all(c.statement for c in comments), [c.line for c in comments if not c.statement]
+        self.at = {  # a statement may take several lines, and any of them can be the last to run
+            line: comment
+            for comment in comments
+            if comment.statement
+            for line in range(comment.statement.lineno, comment.line + 1)
+        }
+        self.unvisited = {comment.line for comment in comments}
+        self.wrong: dict[int, str] = {}
+        self.key: dict[str, int] = {}
+
+    def run(self, function: Callable[[], object], **key: int) -> None:
+        """Check all that runs inside a call. A thread of its own leaves other tracers (coverage) be."""
+
+        def traced() -> None:
+            self.key = key
+            sys.settrace(self._enter)
+            try:
+                function()
+            finally:
+                sys.settrace(None)
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(traced).result()
+
+    def _enter(self, frame: FrameType, event: str, value: Any) -> Callable[..., Any] | None:
+        if frame.f_code.co_filename != self.path:
+            return None
+        running: Comment | None = None  # the commented statement that this call is about to finish
+
+        def follow(frame: FrameType, event: str, value: Any) -> Callable[..., Any]:
+            nonlocal running
+            if event == "exception":
+                running = None
+            elif event == "return":
+                self._compare(running, frame, value)
+            elif event == "line":
+                arrived = self.at.get(frame.f_lineno)
+                if running and isinstance(running.statement, ast.Return) and not arrived:
+                    return follow  # the end of a `with`: the value is on its way
+                if running is not arrived:
+                    self._compare(running, frame, None)
+                running = arrived
+            return follow
+
+        return follow
+
+    def _compare(self, comment: Comment | None, frame: FrameType, returned: Any) -> None:
+        if comment is None:
+            return
+        values = [eval(t, frame.f_globals, dict(frame.f_locals)) for t in comment.targets]
+        expected = evaluated(comment.shape, self.key)
+        for value in values or [returned]:
+            if tuple(value.shape) != expected:
+                self.wrong[comment.line] = f"{comment.shape} is {tuple(value.shape)}"
+        self.unvisited.discard(comment.line)
+
+
+def run_every_rung(module: ModuleType) -> ShapeCheck:
+    """Build and run every rung of a ladder, written out, in sizes that no two dimensions share."""
+    assert module.__file__
+    check = ShapeCheck(module.__file__)
+    B, T, V, R, block_size = 2, 5, 11, 13, 7
+    idx = torch.zeros(B, T, dtype=torch.long)
+    for rung in RUNG_NAMES:
+        H, K = (1, 1) if rung == "attention" else (6, 3)  # one head, as wide as the model
+        config = ModelConfig(rung, V, block_size, 1, H, K, n_embd=24)
+        C, D = 24, 24 // H
+        F = config.n_hidden if rung == "modern" else 4 * C
+        assert rung == "attention" or len({B, T, V, R, C, D, H, K, F, block_size}) == 10
+        models: list[ladder.Rung] = []
+        # RoPE's tables are made for the longest window
+        check.run(lambda: models.append(module.build(config)), T=block_size, D=D)
+        with module.written_out():
+            key = {"B": B, "T": T, "V": V, "R": R, "C": C, "D": D, "H": H, "K": K, "F": F}
+            check.run(lambda: models[0](idx, idx), **key)
+    return check
+
+
+def planted(tmp_path: Path, old: str, new: str) -> ModuleType:
+    """A copy of ladder.py with its first `old` made `new`."""
+    source = Path(ladder.__file__).read_text(encoding="utf-8")
+    assert old in source
+    path = tmp_path / "planted.py"
+    path.write_text(source.replace(old, new, 1), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("planted", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_shape_comment_of_the_ladder_is_true() -> None:
+    check = run_every_rung(ladder)
+    assert check.wrong == {}
+    assert check.unvisited == set()
+    assert len({id(comment) for comment in check.at.values()}) > 30
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# (B, K, T, D)", "# (B, H, T, D)"),
+        ("# (B, H, T, D)", "# (B, T, H, D)"),
+        ("# (T, D/2)", "# (T, D)"),
+        ("return self.lm_head(x)  # (B, T, R)", "return self.lm_head(x)  # (B, T, V)"),
+        ("x = gelu(self.c_fc(x))  # (B, T, F)", "x = gelu(self.c_fc(x))  # (B, T, C)"),
+        ("x = layer(x, cosine, sine)  # (B, T, C)", "x = layer(x, cosine, sine)  # (B, T)"),
+        ("weight = softmax(score)  # (B, H, T, T)", "weight = softmax(score)  # (B, H, T, D)"),
+    ],
+)
+def test_a_wrong_comment_is_seen(tmp_path: Path, old: str, new: str) -> None:
+    check = run_every_rung(planted(tmp_path, old, new))
+    assert len(check.wrong) == 1
+    assert check.unvisited == set()
+
+
+def test_a_wrong_tensor_is_seen(tmp_path: Path) -> None:
+    """The comment stays, the code beneath it changes: a table loses its last position."""
+    old, new = "self.cosine[:T]  # (T, D)", "self.cosine[: T - 1]  # (T, D)"
+    module = planted(tmp_path, old, new)
+    check = ShapeCheck(str(module.__file__))
+    model = module.build(ModelConfig("modern", 11, 5, 1, 1, 1, 4))
+    with pytest.raises(RuntimeError):
+        check.run(lambda: model(torch.zeros(2, 5, dtype=torch.long)), B=2, T=5, D=4, H=1, K=1, C=4)
+    assert list(check.wrong.values()) == ["(T, D) is (4, 4)"]
+
+
+def test_a_comment_on_a_line_that_never_runs_is_seen(tmp_path: Path) -> None:
+    old = "def rope("
+    new = "def unused(x: Tensor) -> Tensor:\n    return x  # (B, T)\n\n\ndef rope("
+    assert len(run_every_rung(planted(tmp_path, old, new)).unvisited) == 1
+
+
+def test_a_comment_beside_no_value_is_seen(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        run_every_rung(planted(tmp_path, "math.sqrt(2 /", "(  # (B, T)\n        math.sqrt(2) /"))
+
+
+SAMPLE = '''
+def f(x):
+    """y = x  # (B, T, C)"""
+    y = (  # the first line says nothing
+        x
+    )  # (B, 2)
+    a, b = y, y  # (B, 2)
+    for _ in range(2):
+        y = y + 0  # (B, 2)
+    with open(__file__):
+        return (
+            y[:1]
+        )  # (1, 2)
+'''
+
+
+def test_comments_are_found_where_python_finds_them(tmp_path: Path) -> None:
+    """Not in docstrings; after several lines; on pairs; at the end of a loop or of a `with`."""
+    path = tmp_path / "sample.py"
+    path.write_text(SAMPLE, encoding="utf-8")
+    names: dict[str, Any] = {"__file__": str(path)}
+    exec(compile(SAMPLE, str(path), "exec"), names)
+    check = ShapeCheck(str(path))
+    assert sorted(check.unvisited) == [6, 7, 9, 13]
+    check.run(lambda: names["f"](torch.zeros(3, 2)), B=3)
+    assert (check.unvisited, check.wrong) == (set(), {})
+    check.run(lambda: names["f"](torch.zeros(3, 2)), B=4)
+    assert list(check.wrong) == [6, 7, 9]
+
+
+def test_whoever_else_is_tracing_is_left_alone() -> None:
+    before = sys.gettrace()
+    with pytest.raises(ZeroDivisionError):
+        ShapeCheck(ladder.__file__).run(lambda: math.floor(1 / 0))
+    assert sys.gettrace() is before
