@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src/babypoet"
 # A module imports what stands before it, and never what stands after. A folder is one entry.
 ORDER = (
     *("errors", "config", "tokenizer", "corpus", "batches", "ladder", "reference", "sampling"),
-    *("counting", "evaluation", "runs", "planning", "training", "poet", "pictures", "plots"),
-    *("view", "exporting", "course", "page", "cli", "__init__", "__main__"),
+    *("counting", "evaluation", "runs", "planning", "training", "poet", "pictures", "terminal"),
+    *("comparison", "report", "exporting", "course", "page", "cli", "__init__", "__main__"),
 )
 NEVER = {"utils", "util", "common", "base", "helpers", "misc"}
 LIGHT = {
@@ -32,6 +32,7 @@ LIGHT = {
     "evaluation": ("torch", "matplotlib"),
     "runs": ("torch", "matplotlib"),
     "planning": ("torch", "matplotlib"),
+    "poet": ("torch", "matplotlib"),
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from babypoet import corpus
@@ -64,7 +64,7 @@ def message(*paths: Path, error: type[Exception] = TextError, **settings: Any) -
     return str(caught.value)
 
 
-# --- what comes out is what went in -----------------------------------------------------------------
+# --- what comes out is what went in ---------------------------------------------------------------
 
 
 def test_the_builtin_poems_are_byte_for_byte_the_ones_that_were_measured() -> None:
@@ -79,11 +79,12 @@ def test_the_builtin_poems_are_byte_for_byte_the_ones_that_were_measured() -> No
 @given(
     text=st.text(st.characters(exclude_categories=["Cs"]), max_size=200), chunk=st.integers(1, 9)
 )
+@example(text="a last line that ends in CR\r", chunk=4)
 def test_any_text_survives_any_chunk_border(
     text: str, chunk: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A character or a CRLF split between two chunks would come out changed."""
-    text = "a\r\n🐦b\r愛" + text.replace("\0", "") + VERSE
+    text = "a\r\n🐦b\r愛" + VERSE + text.replace("\0", "")
     folder = tmp_path_factory.mktemp("chunks")
     path = put(folder / "poem.txt", text)
     with pytest.MonkeyPatch.context() as patch:
@@ -196,7 +197,7 @@ def test_a_large_text_takes_no_more_memory_than_its_chunks(
     assert peak < 3_000_000
 
 
-# --- where the parts begin and end ------------------------------------------------------------------
+# --- where the parts begin and end ----------------------------------------------------------------
 
 
 @given(length=st.integers(MINIMUM, 5000))
@@ -242,8 +243,8 @@ def test_a_large_text_holds_out_no_more_than_can_be_evaluated(
 
 
 def test_a_million_verses_are_one_stream_with_ends_worth_judging(tmp_path: Path) -> None:
-    """Cut one by one, 30 characters would hold out 3 and validate on 1. (20,000 verses stand for the
-    million: the time grows with the number and is measured in bench/.)"""
+    """Cut one by one, 30 characters would hold out 3 and validate on 1. (20,000 verses stand for
+    the million: the time grows with the number and is measured in bench/.)"""
     verses = [f"the {i:06d}th line of verse" for i in range(20_000)]
     found = read(jsonl(tmp_path / "verses.jsonl", verses))
     characters = sum(len(verse) + 1 for verse in verses)
@@ -291,7 +292,7 @@ def test_what_the_message_about_the_holdout_offers_works_for_the_shortest_text()
         assert min(found.validation_size, found.held_out_size) >= 2
 
 
-# --- files and folders ------------------------------------------------------------------------------
+# --- files and folders ----------------------------------------------------------------------------
 
 
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
@@ -377,7 +378,7 @@ def test_only_the_first_character_is_a_byte_order_mark(tmp_path: Path) -> None:
 
 
 def test_lines_of_json_may_hold_any_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """U+2028 ends a line for `str.splitlines`, and not for JSON; the last line needs no line feed."""
+    """U+2028 ends a line for `str.splitlines`, not for JSON; the last line needs no line feed."""
     monkeypatch.setattr(corpus, "CHUNK", 5)
     texts = [f"a\u2028b\u0085{UNICODE}", "🐦" * 70]
     lines = [json.dumps({"poem": text}, ensure_ascii=i == 0) for i, text in enumerate(texts)]
@@ -425,7 +426,7 @@ def test_several_paths_are_named_after_the_first(
     assert open_corpus(Source((Path("."),))).name == slug(tmp_path.name)
 
 
-# --- standard input ---------------------------------------------------------------------------------
+# --- standard input -------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -481,7 +482,7 @@ def test_standard_input_that_cannot_be_learned(
     assert expected in str(caught.value)
 
 
-# --- what cannot be learned from --------------------------------------------------------------------
+# --- what cannot be learned from ------------------------------------------------------------------
 
 
 def test_a_missing_file_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
@@ -586,6 +587,8 @@ def test_the_first_wrong_byte_is_found(
         (b"\x89PNG\r\n\x1a\n\x00", "it is a PNG image."),
         (gzip.compress(VERSE.encode()), "it is gzip-compressed."),
         (b"{\\rtf1\\ansi", "it is an RTF document."),
+        (b"abc\x00\xff\x01\x02\x03" * 9, "there is a NUL byte at offset 3."),
+        (b"\xff\xfabc\x00\x01\x02\x03" * 9, "there is a NUL byte at offset 4."),
         (VERSE.encode() + b"\x00\x01\x02", f"there is a NUL byte at offset {len(VERSE)}."),
     ],
 )
@@ -622,7 +625,7 @@ def test_a_line_that_is_not_what_was_asked_for(tmp_path: Path, line: str, expect
 def test_a_missing_field_names_the_flag_and_not_every_field(tmp_path: Path) -> None:
     line = json.dumps({f"f{i}": None for i in range(30)})
     found = message(put(tmp_path / "poems.jsonl", line))
-    assert "'f9' (null), ... Name the one with the text (--field)." in found
+    assert "'f9' (null) and more. Name the one with the text (--field)." in found
     assert "'f10'" not in found
 
 
@@ -649,6 +652,9 @@ def test_permission_denied_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", refuse)
         assert f"The folder {tmp_path} cannot be read: permission denied." in message(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refuse)  # so there are no names to compare with
+        assert message(tmp_path / "poen.txt").endswith("poen.txt. Check the path.")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are not files here")
@@ -659,13 +665,13 @@ def test_a_pipe_cannot_be_read_twice(tmp_path: Path) -> None:
     )
 
 
-# --- the second pass --------------------------------------------------------------------------------
+# --- the second pass ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "later",
     [
-        VERSE + "one more line\n",
+        VERSE + "more lovely\n",
         VERSE[:-1],
         VERSE.replace("S", "T", 1),
         VERSE.replace("S", "§", 1),

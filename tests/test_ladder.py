@@ -24,6 +24,7 @@ from babypoet.ladder import Rung, build
 B, T, V, BLOCK = 2, 5, 11, 7  # and R = 13, C = 24, H = 6, K = 3, D = 4, F = 96 or 64
 TALKING = RUNG_NAMES[1:]  # the rungs in which characters see more than themselves
 DEEP = ("transformer", "modern")
+ADDED = ("self_attn.o_proj", "mlp.down_proj")  # what a modern block adds to the stream
 Randomise = Callable[[Rung, int], Rung]
 every_rung = pytest.mark.parametrize("rung", RUNG_NAMES)
 
@@ -134,19 +135,12 @@ def test_gpt2s_initialisation() -> None:
             assert abs(weight.mean().item()) < 0.001, name
 
 
-def test_an_untrained_modern_model_is_its_embedding(randomise: Randomise) -> None:
+def test_an_untrained_modern_model_is_its_embedding() -> None:
+    """What is added to the stream, and the output table, start at zero; nothing else does."""
     model = build(config("modern"))
-    assert not model(ids(B, T))[0].any()
-    fresh = {
-        name: p for name, p in model.state_dict().items() if "o_proj" in name or "down" in name
-    }
-    assert len(fresh) == 4
-    randomise(model, 1).load_state_dict({**model.state_dict(), **fresh})
-    weights = model.state_dict()
-    for name in fresh:
-        weights[name].zero_()
-    x = F.rms_norm(weights["embed_tokens.weight"][ids(B, T)], (24,), weights["norm.weight"], 1e-6)
-    torch.testing.assert_close(model.scores(ids(B, T)), x @ weights["lm_head.weight"].T)
+    zero = {name for name, weight in model.named_parameters() if not weight.any()}
+    added = {f"layers.{i}.{part}.weight" for i in (0, 1) for part in ADDED}
+    assert zero == {"lm_head.weight", *added}
 
 
 @every_rung
@@ -174,20 +168,18 @@ def test_dropout_works_while_training_and_only_then(rung: str, randomise: Random
 
 
 @pytest.mark.parametrize("rung", DEEP)
-def test_dropout_reaches_the_embedding_and_both_additions_of_a_block(
-    rung: str, randomise: Randomise
-) -> None:
-    """With all but one path at zero, only that path's dropout can change anything."""
-    for kept in ("wte|embed_tokens", "proj.weight|o_proj", "mlp.c_proj|down_proj"):
-        model = randomise(build(config(rung, dropout=0.5, n_layer=1)), 1)
-        dropped = 0
-        for module in model.modules():
-            if isinstance(module, nn.Dropout):
-                module.p, before = 0.0, module.p
-                dropped += not torch.equal(model(ids(B, T))[0], model.eval()(ids(B, T))[0])
-                module.p = before
-                model.train()
-        assert dropped == 2, kept
+def test_dropout_reaches_all_that_enters_the_stream(rung: str, randomise: Randomise) -> None:
+    """Where everything is dropped, no block adds anything and no character is seen."""
+    model = randomise(build(config(rung, dropout=0.3)), 1)
+    parts = dict(model.named_children())
+    x, tables = noise(B, T, 24).float(), () if rung == "transformer" else NO_TURN
+    for block in parts["h" if rung == "transformer" else "layers"].children():
+        assert not torch.equal(block.eval()(x, *tables), x)
+        block.get_submodule("dropout").p = 1.0  # type: ignore[assignment]
+        assert torch.equal(block.train()(x, *tables), x)
+    assert not torch.equal(model.eval()(ids(B, T, seed=1))[0], model(ids(B, T, seed=2))[0])
+    parts["dropout"].p = 1.0  # type: ignore[assignment]
+    assert torch.equal(model.train()(ids(B, T, seed=1))[0], model(ids(B, T, seed=2))[0])
 
 
 # --- causality ------------------------------------------------------------------------------------
@@ -565,6 +557,17 @@ def heads(x: Tensor, number: int) -> Tensor:
     return torch.stack(x.chunk(number, dim=-1), dim=1)
 
 
+def attention(w: dict[str, Tensor], idx: Tensor) -> Tensor:
+    """Equation 1 of Vaswani et al. 2017 for one head, a position and a window at a time."""
+    windows = []
+    for window in idx:
+        x = w["wte.weight"][window] + w["wpe.weight"][: len(window)]
+        q, k, v = (x @ w[f"attention.{part}.weight"].T for part in ("query", "key", "value"))
+        seen = [(q[t] @ k[: t + 1].T / 24**0.5).softmax(-1) @ v[: t + 1] for t in range(len(x))]
+        windows.append(torch.stack(seen) @ w["lm_head.weight"].T + w["lm_head.bias"])
+    return torch.stack(windows)
+
+
 def gpt2(w: dict[str, Tensor], idx: Tensor, n_layer: int, n_head: int) -> Tensor:
     """GPT-2 (Radford et al. 2019) without weight tying, in PyTorch's own functions."""
     C = (w["wte.weight"].shape[1],)
@@ -616,6 +619,12 @@ def qwen3(w: dict[str, Tensor], idx: Tensor, n_layer: int, n_head: int, n_kv_hea
         )
         x = x + F.linear(y, w[p + "mlp.down_proj.weight"])
     return F.linear(norm(x, "norm"), w["lm_head.weight"])
+
+
+def test_v2_is_one_head_of_attention(randomise: Randomise) -> None:
+    model = randomise(build(config("attention")), 13).double()
+    expected = attention(model.state_dict(), ids(B, T))
+    torch.testing.assert_close(model.scores(ids(B, T)), expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("small", [1.0, 0.01])  # vectors near zero show the norms' eps

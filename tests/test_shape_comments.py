@@ -7,7 +7,6 @@ returned, must have that shape. No line may be left out, so a comment cannot rot
 import ast
 import importlib.util
 import io
-import math
 import re
 import sys
 import tokenize
@@ -82,19 +81,19 @@ class ShapeCheck:
         self.wrong: dict[int, str] = {}
         self.key: dict[str, int] = {}
 
-    def run(self, function: Callable[[], object], **key: int) -> None:
-        """Check all that runs inside a call. A thread of its own leaves other tracers (coverage) be."""
+    def run(self, key: dict[str, int], function: Callable[..., Any], *arguments: Any) -> Any:
+        """`function(*arguments)`, checked; in a thread, where no other tracer (coverage) works."""
 
-        def traced() -> None:
+        def traced() -> Any:
             self.key = key
             sys.settrace(self._enter)
             try:
-                function()
+                return function(*arguments)
             finally:
                 sys.settrace(None)
 
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(traced).result()
+            return thread.submit(traced).result()
 
     def _enter(self, frame: FrameType, event: str, value: Any) -> Callable[..., Any] | None:
         if frame.f_code.co_filename != self.path:
@@ -141,12 +140,11 @@ def run_every_rung(module: ModuleType) -> ShapeCheck:
         C, D = 24, 24 // H
         F = config.n_hidden if rung == "modern" else 4 * C
         assert rung == "attention" or len({B, T, V, R, C, D, H, K, F, block_size}) == 10
-        models: list[ladder.Rung] = []
         # RoPE's tables are made for the longest window
-        check.run(lambda: models.append(module.build(config)), T=block_size, D=D)
+        model = check.run({"T": block_size, "D": D}, module.build, config)
+        key = {"B": B, "T": T, "V": V, "R": R, "C": C, "D": D, "H": H, "K": K, "F": F}
         with module.written_out():
-            key = {"B": B, "T": T, "V": V, "R": R, "C": C, "D": D, "H": H, "K": K, "F": F}
-            check.run(lambda: models[0](idx, idx), **key)
+            check.run(key, model, idx, idx)
     return check
 
 
@@ -194,8 +192,9 @@ def test_a_wrong_tensor_is_seen(tmp_path: Path) -> None:
     module = planted(tmp_path, old, new)
     check = ShapeCheck(str(module.__file__))
     model = module.build(ModelConfig("modern", 11, 5, 1, 1, 1, 4))
+    idx, key = torch.zeros(2, 5, dtype=torch.long), {"B": 2, "T": 5, "D": 4, "H": 1, "K": 1, "C": 4}
     with pytest.raises(RuntimeError):
-        check.run(lambda: model(torch.zeros(2, 5, dtype=torch.long)), B=2, T=5, D=4, H=1, K=1, C=4)
+        check.run(key, model, idx)
     assert list(check.wrong.values()) == ["(T, D) is (4, 4)"]
 
 
@@ -234,14 +233,14 @@ def test_comments_are_found_where_python_finds_them(tmp_path: Path) -> None:
     exec(compile(SAMPLE, str(path), "exec"), names)
     check = ShapeCheck(str(path))
     assert sorted(check.unvisited) == [6, 7, 9, 13]
-    check.run(lambda: names["f"](torch.zeros(3, 2)), B=3)
+    check.run({"B": 3}, names["f"], torch.zeros(3, 2))
     assert (check.unvisited, check.wrong) == (set(), {})
-    check.run(lambda: names["f"](torch.zeros(3, 2)), B=4)
+    check.run({"B": 4}, names["f"], torch.zeros(3, 2))
     assert list(check.wrong) == [6, 7, 9]
 
 
 def test_whoever_else_is_tracing_is_left_alone() -> None:
     before = sys.gettrace()
     with pytest.raises(ZeroDivisionError):
-        ShapeCheck(ladder.__file__).run(lambda: math.floor(1 / 0))
+        ShapeCheck(ladder.__file__).run({}, divmod, 1, 0)
     assert sys.gettrace() is before

@@ -85,4 +85,3 @@ def batch(
     window = starts[:, None] + np.arange(block_size + 1)
     taken = np.asarray(ids[window], dtype=np.int64)
     return taken[:, :-1], taken[:, 1:]
-

@@ -97,11 +97,15 @@ def train(
     return 0
 
 
-def _resumed(text: Sequence[Path], out: Path | None, overwrite: bool, settings: TrainConfig) -> "RunFolder":
+def _resumed(
+    text: Sequence[Path], out: Path | None, overwrite: bool, settings: TrainConfig
+) -> "RunFolder":
     """The run to go on with; anything that would change it is a SettingError."""
     from babypoet import runs
 
-    clash = [str(t) for t in text] + ["--overwrite"] * overwrite + [flag(f) for f in settings.given()]
+    clash = (
+        [str(t) for t in text] + ["--overwrite"] * overwrite + [flag(f) for f in settings.given()]
+    )
     if clash:
         raise SettingError(
             f"--resume goes on with the run's own text and settings, so {', '.join(clash)} cannot be "
@@ -119,7 +123,9 @@ def stopping() -> Iterator[list[int]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        print("\nstopping after this update, and saving (again to stop at once) ...", file=sys.stderr)
+        print(
+            "\nstopping after this update, and saving (again to stop at once) ...", file=sys.stderr
+        )
 
     before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -270,7 +276,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        result = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except (BabyPoetError, CycloptsError) as error:
@@ -281,5 +289,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever was reading has had enough, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-

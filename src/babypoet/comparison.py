@@ -1,9 +1,9 @@
 """The ladder climbed: every rung on the same text and budget, and the table that says what each one adds.
 
-    climb = Climb.of(corpus, TrainConfig(steps=500), seeds=3, out=Path("runs/poems-ladder"))
-    for line in climb.run():
-        print(line)
-    print(climb.markdown())
+climb = Climb.of(corpus, TrainConfig(steps=500), seeds=3, out=Path("runs/poems-ladder"))
+for line in climb.run():
+    print(line)
+print(climb.markdown())
 """
 
 import shutil
@@ -73,7 +73,9 @@ class Climb:
         record = folder.load_run()
         if finished.reason == "diverged":
             raise SettingError(training.diverged_message(finished, folder))
-        characters = finished.step * record["training"]["batch_size"] * record["model"]["block_size"]
+        characters = (
+            finished.step * record["training"]["batch_size"] * record["model"]["block_size"]
+        )
         trained = poet.Poet(folder)
         train, validation, held_out = load_parts(folder.path / "data")
         before = int(validation[-1] if len(validation) else train[-1])
@@ -112,7 +114,9 @@ class Climb:
                 loss = Loss(nats, 1)
                 cells = [name, "", f"{nats:.3f}", f"{loss.bits:.3f}", f"{loss.torn_between:.1f}"]
                 lines.append(_cells([*cells, "", "", ""]))
-        spread = f"mean ± standard deviation over {self.seeds} seeds" if self.seeds > 1 else "one seed"
+        spread = (
+            f"mean ± standard deviation over {self.seeds} seeds" if self.seeds > 1 else "one seed"
+        )
         about = (
             f"{self.corpus.name}: {self.corpus.characters:,} characters; every rung made "
             f"{config['steps']:,} updates of {config['batch_size']} windows of {config['block_size']} "
@@ -176,12 +180,16 @@ def climb(
     if seeds < 1:
         raise SettingError(f"--seeds is {seeds}; it must be 1 or more.")
     if "rung" in settings.given():
-        raise SettingError(f"A ladder trains every rung, so --rung {settings.rung} cannot be given.")
+        raise SettingError(
+            f"A ladder trains every rung, so --rung {settings.rung} cannot be given."
+        )
     corpus = source if isinstance(source, Corpus) else open_corpus(source, settings.holdout)
     where = out or poet.run_name(corpus.name, "ladder")
     if where.exists() and any(where.iterdir()):
         if not overwrite:
-            raise RunError(f"{where} is already there. Replace it (--overwrite), or give another --out.")
+            raise RunError(
+                f"{where} is already there. Replace it (--overwrite), or give another --out."
+            )
         if not all((child / "run.json").exists() for child in where.iterdir() if child.is_dir()):
             raise RunError(f"{where} holds other folders than runs; give another --out.")
         shutil.rmtree(where)

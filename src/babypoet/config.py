@@ -6,6 +6,7 @@ and the machine, and the run folder records what was chosen. Nothing here import
 """
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
@@ -61,7 +62,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.rung not in RUNG_NAMES:
-            raise SettingError(f"There is no rung {self.rung!r}. There are: {', '.join(RUNG_NAMES)}.")
+            raise SettingError(
+                f"There is no rung {self.rung!r}. There are: {', '.join(RUNG_NAMES)}."
+            )
         for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_kv_head", "n_embd"):
             value = getattr(self, name)
             if value < 1:
@@ -156,7 +159,7 @@ class TrainConfig:
     """How many moments of the training to keep in the run's history, with what it wrote then."""
     keep: int = 2
     """How many of the latest checkpoints to keep beside the best one."""
-    holdout: float | None = None
+    holdout: int | float | None = None
     """The part held out for judging: a share below 1, or a number of characters; a tenth if not given."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
@@ -167,12 +170,22 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.rung not in RUNG_NAMES:
-            raise SettingError(f"There is no rung {self.rung!r}. There are: {', '.join(RUNG_NAMES)}.")
+            raise SettingError(
+                f"There is no rung {self.rung!r}. There are: {', '.join(RUNG_NAMES)}."
+            )
         if self.steps is not None and self.minutes is not None:
             raise SettingError(
                 f"--steps {self.steps} and --minutes {self.minutes:g} exclude each other; give one."
             )
-        at_least_one = ("steps", "block_size", "n_layer", "n_head", "n_kv_head", "n_embd", "batch_size")
+        at_least_one = (
+            "steps",
+            "block_size",
+            "n_layer",
+            "n_head",
+            "n_kv_head",
+            "n_embd",
+            "batch_size",
+        )
         for name in (*at_least_one, "accumulate", "evaluate_every", "patience", "keep"):
             self._require(name, lambda value: value >= 1, "1 or more")
         for name in ("minutes", "learning_rate", "matrix_learning_rate", "grad_clip", "holdout"):
@@ -204,3 +217,47 @@ class TrainConfig:
         """The inverse of `to_dict`; an unknown key is a SettingError."""
         reject_unknown(values, cls)
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """How to write."""
+
+    length: int = 500
+    """How many characters to write."""
+    temperature: float = 0.8
+    """How daring: 0 always takes the likeliest character, 1 draws as the model predicts, more is wilder."""
+    top_k: int | None = None
+    """Draw from the K likeliest characters only."""
+    top_p: float | None = None
+    """Draw from the fewest characters that together have this probability."""
+    min_p: float | None = None
+    """Leave out characters less likely than this share of the likeliest one's probability."""
+    stop: tuple[str, ...] = ()
+    """Stop before the first of these that is written."""
+    n: int = 1
+    """How many texts to write."""
+    seed: int = 0
+    """The same seed writes the same text."""
+
+    def __post_init__(self) -> None:
+        def check(flag: str, value: object, ok: bool, rule: str) -> None:
+            if not ok:
+                raise SettingError(f"{flag} is {value}; it must be {rule}.")
+
+        daring = self.temperature
+        check("--length", self.length, self.length >= 1, "1 or more")
+        check("--temperature", daring, 0 <= daring < math.inf, "0 or more, and finite")
+        check("--top-k", self.top_k, self.top_k is None or self.top_k >= 1, "1 or more")
+        check(
+            "--top-p", self.top_p, self.top_p is None or 0 < self.top_p <= 1, "above 0, at most 1"
+        )
+        check("--min-p", self.min_p, self.min_p is None or 0 <= self.min_p <= 1, "from 0 to 1")
+        check("--n", self.n, self.n >= 1, "1 or more")
+        check("--seed", self.seed, self.seed >= 0, "0 or more")
+        if isinstance(self.stop, str):
+            raise SettingError(f"stop is a string; give a tuple of them: stop=({self.stop!r},).")
+        if "" in self.stop:
+            raise SettingError(
+                "--stop is empty; give the characters to stop before, or leave it out."
+            )

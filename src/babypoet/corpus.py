@@ -157,11 +157,8 @@ class Corpus:
         digest = hashlib.sha256()
         for block in _blocks(self._read(_Changes()), array("q")):
             digest.update(block.encode())
-            ranks = self.tokenizer.ranks(block)
-            if ranks.min(initial=0) < 0:
-                raise self._changed()
-            yield ranks.astype(self.tokenizer.dtype)
-        if digest.hexdigest() != self.digest:
+            yield self.tokenizer.ranks(block).astype(self.tokenizer.dtype)
+        if digest.hexdigest() != self.digest:  # also where a character was new
             raise self._changed()
 
     def _changed(self) -> TextError:
@@ -556,15 +553,16 @@ def _decoded(source: _Input, changes: _Changes) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     for chunk in source.chunks(position):
         pending = len(decoder.getstate()[0])
-        if 0 in chunk:
-            raise _not_text(source, position + chunk.index(0))
         try:
-            yield decoder.decode(chunk)
+            text = decoder.decode(chunk)
         except UnicodeDecodeError as error:
-            raise _not_utf8(source, position - pending + error.start) from None
+            raise _refused(source, position - pending + error.start) from None
+        if "\0" in text:
+            raise _refused(source, position + chunk.index(0))
+        yield text
         position += len(chunk)
     if pending := len(decoder.getstate()[0]):  # the last character was cut short
-        raise _not_utf8(source, position - pending)
+        raise _refused(source, position - pending)
 
 
 def _json_lines(source: _Input, changes: _Changes) -> Iterator[Piece]:
@@ -622,7 +620,9 @@ def _field(value: Any, field: str, where: str) -> str:
         )
     fields = [f"{name!r} ({_json_kind(each)})" for name, each in value.items()]
     listed = f"It has {', '.join(fields[:10])}" if fields else "It has no fields at all"
-    remedy = f"{listed}{', ...' if len(fields) > 10 else ''}. Name the one with the text (--field)."
+    remedy = (
+        f"{listed}{' and more' if len(fields) > 10 else ''}. Name the one with the text (--field)."
+    )
     if field not in value:
         raise TextError(f"{where} has no field {field!r}. {remedy}")
     if not isinstance(text := value[field], str):
@@ -681,26 +681,40 @@ def _check_magic(source: _Input, head: bytes) -> None:
             raise TextError(f"{source.label} is not text: it is {kind}. {_TO_PLAIN_TEXT}")
 
 
-def _not_text(source: _Input, offset: int) -> TextError:
-    """The error for a NUL byte: UTF-16 is full of them, text has none."""
-    if _wide_encoding(source.head()):
-        return _not_utf8(source, offset)
-    return TextError(
-        f"{source.label} is not text: there is a NUL byte at offset {offset:,}. {_TO_PLAIN_TEXT}"
-    )
-
-
-def _not_utf8(source: _Input, offset: int) -> TextError:
-    # A line begins a character in every encoding that is guessed at, so the sample starts with one.
+def _refused(source: _Input, offset: int) -> TextError:
+    """The error for the byte at `offset`, which is NUL or not UTF-8. UTF-16 is full of NUL bytes,
+    programs and pictures have some, text has none."""
+    head = source.head()
+    if encoding := _wide_encoding(head):
+        return _not_utf8(source, offset, encoding)
+    nul = head.find(0) if 0 in head else offset
+    if source.head(nul, 1) == b"\0":
+        return TextError(
+            f"{source.label} is not text: there is a NUL byte at offset {nul:,}. {_TO_PLAIN_TEXT}"
+        )
+    # a line begins a character in every encoding that is guessed at, so the sample starts with one
     before = source.head(max(0, offset - 4096), min(4096, offset))
     sample = before.rpartition(b"\n")[2] + source.head(offset)
-    encoding = _wide_encoding(source.head()) or _narrow_encoding(sample)
-    line = 1 + sum(chunk.count(b"\n") for chunk in _until(source.chunks(), offset))
+    return _not_utf8(source, offset, _narrow_encoding(sample))
+
+
+def _not_utf8(source: _Input, offset: int, encoding: str) -> TextError:
     byte = source.head(offset, 1)[0]
+    line = 1 + sum(chunk.count(b"\n") for chunk in _until(source.chunks(), offset))
     return TextError(
         f"{source.label} is not UTF-8: the byte 0x{byte:02X} at offset {offset:,} (line {line:,}) "
-        f"does not fit. It looks like {encoding}. Save it as UTF-8{_conversion(source.path, encoding)}."
+        f"does not fit. It looks like {encoding}. "
+        f"Save it as UTF-8{_conversion(source.path, encoding)}."
     )
+
+
+def _until(chunks: Iterator[bytes], offset: int) -> Iterator[bytes]:
+    """The bytes before `offset`."""
+    for chunk in chunks:
+        yield chunk[:offset]
+        offset -= len(chunk[:offset])
+        if not offset:
+            return
 
 
 def _conversion(path: Path | None, encoding: str) -> str:
@@ -711,14 +725,6 @@ def _conversion(path: Path | None, encoding: str) -> str:
         f' in your editor, or run: python -c "from pathlib import Path; Path({str(copy)!r})'
         f".write_text(Path({str(path)!r}).read_text('{encoding}'), 'utf-8')\""
     )
-
-
-def _until(chunks: Iterator[bytes], offset: int) -> Iterator[bytes]:
-    for chunk in chunks:
-        yield chunk[:offset]
-        offset -= len(chunk[:offset])
-        if not offset:
-            return
 
 
 def _wide_encoding(head: bytes) -> str | None:

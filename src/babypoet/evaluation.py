@@ -194,7 +194,7 @@ _LONGEST_WORDS = 20  # letters on average: where "words" are longer, spaces do n
 _OPENS = frozenset('([{“„«»"「『《〈（【')
 _CLOSES = {")": "(", "]": "[", "}": "{", "”": "“„", "“": "„", "»": "«", "«": "»", '"': '"'}
 _CLOSES |= {"」": "「", "』": "『", "》": "《", "〉": "〈", "）": "（", "】": "【"}
-_RHYME = re.compile(r"[aeiouy]+[^aeiouy]*e?$")
+_RHYME = re.compile("(?:[aeiouyæøœ][\u0300-\u036f]*)+[^aeiouyæøœ]*e?$")  # with their accents
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,9 @@ class Structure:
     rhyme_share: float | None
     """The share of lines, in stanzas of two and more, whose last word rhymes with that of a line
     one or two away in the same stanza. By spelling: different words, equal from their last run of
-    a, e, i, o, u, y on, accents aside (an e at the end counts only after another of these: time and
-    rhyme go by -ime). None where most letters are not Latin, or no stanza has two lines."""
+    vowels (a, e, i, o, u, y, æ, ø, œ) on; a plain e at the end is silent, so that time and lime
+    rhyme on -ime, and time and rhyme do not. None where most letters are not Latin, or no stanza
+    has two lines."""
 
 
 def _scripts(text: str) -> Counter[str]:
@@ -306,10 +307,10 @@ def _tail(line: str) -> tuple[str, str]:
     >>> _tail("a rusty nail."), _tail("sublime"), _tail("Tisch!")
     (('nail', 'ail'), ('sublime', 'ime'), ('tisch', 'isch'))
     """
-    plain = "".join(c for c in unicodedata.normalize("NFKD", line) if not unicodedata.combining(c))
-    last = _words(plain)[-1:] or [""]
-    match = _RHYME.search(last[0])
-    return last[0], match.group() if match else ""
+    # an accent is a character of its own here, so that an é at the end is no silent e
+    word = (_words(unicodedata.normalize("NFD", line)) or [""])[-1]
+    match = _RHYME.search(word)
+    return word, match.group() if match else ""
 
 
 def _rhymes(stanza: Sequence[str]) -> list[bool]:

@@ -355,7 +355,9 @@ class Transformer(Rung):
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = LayerNorm(config.n_embd)
         self.lm_head = linear(config.n_embd, config.rows)
-        for block in self.h:  # GPT-2: what is added 2 n_layer times starts smaller by the root of that
+        for (
+            block
+        ) in self.h:  # GPT-2: what is added 2 n_layer times starts smaller by the root of that
             assert isinstance(block, Block)
             for layer in (block.attn.proj, block.mlp.c_proj):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * config.n_layer))
@@ -491,5 +493,3 @@ def build(config: ModelConfig, seed: int = 0) -> Rung:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return RUNGS[config.rung](config)
-
-

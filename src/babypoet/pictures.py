@@ -1,6 +1,6 @@
 """Pictures of a training: the loss curve beside what counting alone reaches, as SVG and PNG.
 
-    save_loss_curves(folder, {"modern": metrics}, {"best counter": 1.63})
+save_loss_curves(folder, {"modern": metrics}, {"best counter": 1.63})
 """
 
 import math
@@ -28,7 +28,9 @@ def save_loss_curves(
     """
     import matplotlib
 
-    with matplotlib.rc_context({"svg.hashsalt": "babypoet", "font.size": 10, "svg.fonttype": "none"}):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "babypoet", "font.size": 10, "svg.fonttype": "none"}
+    ):
         figure = _draw(curves, opponents)
         for name in ("loss.svg", "loss.png"):
             buffer = BytesIO()
@@ -47,8 +49,12 @@ def _draw(curves: Mapping[str, Sequence[Mapping[str, Any]]], opponents: Mapping[
     for colour, (title, lines) in zip(COLOURS, curves.items(), strict=False):
         if len(curves) == 1:
             steps, smooth = smoothed([(m["step"], m["train_nats"]) for m in lines])
-            axes.plot(steps, smooth, color=FAINT, linewidth=1, alpha=0.6, label="training (smoothed)")
-        points = [(m["step"], m["validation_nats"]) for m in lines if m["validation_nats"] is not None]
+            axes.plot(
+                steps, smooth, color=FAINT, linewidth=1, alpha=0.6, label="training (smoothed)"
+            )
+        points = [
+            (m["step"], m["validation_nats"]) for m in lines if m["validation_nats"] is not None
+        ]
         label = title if len(curves) > 1 else "validation"
         axes.plot(*zip(*points, strict=True), color=colour, linewidth=2, label=label)
     last = max((m["step"] for lines in curves.values() for m in lines), default=1)
@@ -70,7 +76,9 @@ def _identity(x: Any) -> Any:
     return x
 
 
-def smoothed(points: Sequence[tuple[int, float]], keep: float = 0.97) -> tuple[list[int], list[float]]:
+def smoothed(
+    points: Sequence[tuple[int, float]], keep: float = 0.97
+) -> tuple[list[int], list[float]]:
     """An exponential moving average, corrected for its start: (steps, values).
 
     >>> smoothed([(0, 2.0), (1, 2.0)])

@@ -48,7 +48,9 @@ def make_plan(given: TrainConfig, train: int, validation: int, vocab_size: int) 
     """
     notes: list[str] = []
     n_head = given.n_head or _heads(given)
-    shared = n_head // 2 if n_head % 2 == 0 else n_head  # two query heads share a key and value head
+    shared = (
+        n_head // 2 if n_head % 2 == 0 else n_head
+    )  # two query heads share a key and value head
     model = ModelConfig(
         rung=given.rung,
         vocab_size=vocab_size,
@@ -101,7 +103,9 @@ def _context(given: TrainConfig, train: int, validation: int, notes: list[str]) 
     most = train // 4  # an epoch of fewer than three windows teaches nothing about other places
     if given.block_size is None:
         if most < CONTEXT:
-            notes.append(f"the text is short, so the context is {most} characters instead of {CONTEXT}")
+            notes.append(
+                f"the text is short, so the context is {most} characters instead of {CONTEXT}"
+            )
         return min(CONTEXT, most)
     if given.block_size > most:
         raise TextError(
@@ -168,6 +172,8 @@ def disk_bytes(plan: Plan, characters: int) -> int:
     checkpoints = (plan.training.keep + 2) * CHECKPOINT_BYTES  # the best, and one being written
     steps = plan.training.steps or STEPS
     lines = 180 * steps
-    return characters * width + numbers * (
-        checkpoints + plan.training.snapshots * SNAPSHOT_BYTES
-    ) + lines
+    return (
+        characters * width
+        + numbers * (checkpoints + plan.training.snapshots * SNAPSHOT_BYTES)
+        + lines
+    )

@@ -94,9 +94,7 @@ class Poet:
             raise RunError(f"{self.run.path} has no held-out part to be judged on.")
         before = int(validation[-1] if len(validation) else train[-1])
         text = self.training_text()
-        samples = [
-            "".join(self.stream("", JUDGED, sample=i)) for i in range(JUDGED.n)
-        ]
+        samples = ["".join(self.stream("", JUDGED, sample=i)) for i in range(JUDGED.n)]
         curve = [
             (line["step"], line["validation_nats"])
             for line in self.run.lines("metrics.jsonl")
@@ -128,7 +126,9 @@ def evaluate(path: str | Path | None = None) -> evaluation.Verdict:
     return load(path).evaluate()
 
 
-def open_text(paths: tuple[str | Path, ...], text: str | None, field: str, holdout: float | None) -> corpus.Corpus:
+def open_text(
+    paths: tuple[str | Path, ...], text: str | None, field: str, holdout: int | float | None
+) -> corpus.Corpus:
     """The text of a training: paths, or a string, or else the built-in poems."""
     if text is not None:
         if paths:
@@ -160,7 +160,9 @@ def train(
     reject_unknown(settings, TrainConfig)
     config = TrainConfig(**settings)
     found = open_text(paths, text, field, config.holdout)
-    run = training.prepare(found, config, Path(out) if out else run_name(found.name, config.rung), overwrite)
+    run = training.prepare(
+        found, config, Path(out) if out else run_name(found.name, config.rung), overwrite
+    )
     for event in training.train(run):
         if isinstance(event, training.Finished) and event.reason == "diverged":
             raise SettingError(training.diverged_message(event, run))

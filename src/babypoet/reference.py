@@ -7,10 +7,10 @@
     cache.extend([3, 1, 4])               # (V,): the logits after the last character
     cache.extend([1])                     # (V,): one more character, in well under a millisecond
 
-It needs no torch, so text starts at once. Classes and names are those of `ladder.py`; read them side by
-side. There is one window instead of a batch, and one path instead of two: a whole window is a cache that
-was empty before. Linear layers that read the same vector are laid side by side when a model is loaded,
-because a single character costs numpy calls, not arithmetic.
+It needs no torch, so text starts at once. Classes and names are those of `ladder.py`; read them
+side by side. There is one window instead of a batch, and one path instead of two: a whole window is
+a cache that was empty before. Linear layers that read the same vector are laid side by side when a
+model is loaded, because a single character costs numpy calls, not arithmetic.
 
 This file does not train, choose characters or read files.
 
@@ -23,7 +23,7 @@ Dimension key
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -36,8 +36,8 @@ Array = NDArray[np.float32]
 Weights = Mapping[str, Array]
 """The tensors of a model under the names of the ladder's `state_dict()`."""
 
-# OpenBLAS works alone on a matrix-vector product below 4 * 2304 weights, and on a matrix product below
-# 4 * 65536 multiplications (its interface/gemv.c and interface/gemm.c): see `Linear`.
+# OpenBLAS works alone on a matrix-vector product below 4 * 2304 weights, and on a matrix product
+# below 4 * 65536 multiplications (its interface/gemv.c and interface/gemm.c): see `Linear`.
 _BLOCK = 9000
 _PIECE = 24  # so many positions are read at a time: 24 * 9000 multiplications
 
@@ -45,11 +45,12 @@ _PIECE = 24  # so many positions are read at a time: 24 * 9000 multiplications
 def window_start(n: int, block_size: int) -> int:
     """Where the window begins that predicts character `n` from the `n` characters before it.
 
-    Up to `block_size` characters it begins at 0. A full window restarts with its last half, the newest
-    character included, and grows until it is full again, so it always holds max(1, block_size // 2) to
-    block_size characters. It cannot slide by one: each character would get a new position, and every key
-    and value that the cache remembers would be wrong. In whole numbers: it begins at the first multiple
-    of `step` from which no more than `block_size` characters are left.
+    Up to `block_size` characters it begins at 0. A full window restarts with its last half, the
+    newest character included, and grows until it is full again, so from then on it
+    holds max(1, block_size // 2) to block_size characters. It cannot slide by one: each character
+    would get a new position, and every key and value that the cache remembers would be wrong. In
+    whole numbers: it begins at the first multiple of `step` from which no more than `block_size`
+    characters are left.
 
     >>> [window_start(n, block_size=6) for n in range(1, 16)]
     [0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12]
@@ -58,49 +59,58 @@ def window_start(n: int, block_size: int) -> int:
     return max(0, -(-(n - block_size) // step) * step)
 
 
-# --- the arithmetic ---------------------------------------------------------------------------------------
+# --- the arithmetic -------------------------------------------------------------------------------
 
 
 def softmax(x: Array) -> Array:
     """Turn scores into probabilities along the last axis: e^x / sum(e^x). Shape in, shape out."""
-    e: Array = np.exp(x - x.max(axis=-1, keepdims=True))  # less the maximum: e^x overflows beyond 88
+    e: Array = np.exp(
+        x - x.max(axis=-1, keepdims=True)
+    )  # less the maximum: e^x overflows beyond 88
     e /= e.sum(axis=-1, keepdims=True)
     return e
 
 
 def mean(x: Array) -> Array:
-    """The mean along the last axis, which stays: (..., C) -> (..., 1). `np.mean` takes three times as long."""
-    total: Array = np.add.reduce(x, axis=-1, keepdims=True)
-    return total / x.shape[-1]
+    """The mean along the last axis: (..., C) -> (..., 1). `x.mean` takes twice as long."""
+    y: Array = np.add.reduce(x, axis=-1, keepdims=True) / x.shape[-1]
+    return y
 
 
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
     """Centre each vector and scale it to variance 1 (Ba et al. 2016, arXiv:1607.06450)."""
     centred = x - mean(x)
     variance = mean(centred * centred)
-    return centred / np.sqrt(variance + eps) * weight + bias
+    y: Array = centred / np.sqrt(variance + eps) * weight + bias
+    return y
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:
     """Scale each vector to root mean square 1 (Zhang and Sennrich 2019, arXiv:1910.07467)."""
-    return x / np.sqrt(mean(x * x) + eps) * weight
+    y: Array = x / np.sqrt(mean(x * x) + eps) * weight
+    return y
 
 
 def gelu(x: Array) -> Array:
-    """A ReLU with a soft knee, in GPT-2's tanh form (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+    """A ReLU with a soft knee, in GPT-2's tanh form (Hendrycks, Gimpel 2016, arXiv:1606.08415)."""
+    y: Array = 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+    return y
 
 
 def swiglu(gate: Array, up: Array) -> Array:
-    """One half opens and closes the other: gate * sigmoid(gate) * up (Shazeer 2020, arXiv:2002.05202)."""
-    return gate / (1 + np.exp(-gate)) * up
+    """One half opens and closes the other: gate * sigmoid(gate) * up.
+
+    Shazeer 2020, arXiv:2002.05202.
+    """
+    y: Array = gate / (1 + np.exp(-gate)) * up
+    return y
 
 
 def causal_attention(q: Array, k: Array, v: Array) -> Array:
     """Each new position looks back and takes a weighted mean of values: q (H, T, D) -> (H, T, D).
 
-    k, v: (K, N, D), of everything seen so far; H / K query heads share each of them. Vaswani et al. 2017,
-    arXiv:1706.03762, equation 1, with the future masked out.
+    k, v: (K, N, D), of everything seen so far; H / K query heads share each of them. Vaswani et al.
+    2017, arXiv:1706.03762, equation 1, with the future masked out.
     """
     H, T, D = q.shape
     K, N, _ = k.shape
@@ -117,9 +127,9 @@ def causal_attention(q: Array, k: Array, v: Array) -> Array:
 def rope(x: Array, cosine: Array, signed_sine: Array) -> Array:
     """Turn each vector by an angle that grows with its position (Su et al. 2021, arXiv:2104.09864).
 
-    x: (T, heads, D); cosine, signed_sine: (T, D) from `rope_tables`. Channel i turns together with channel
-    i + D/2: each is multiplied by the cosine, and the other half, times the sine, is added; the sign is
-    already in the table.
+    x: (T, heads, D); cosine, signed_sine: (T, D) from `rope_tables`. Channel i turns together with
+    channel i + D/2: each is multiplied by the cosine, and the other, times the sine, is added; the
+    sign is already in the table.
     """
     T, heads, D = x.shape
     other_half = x.reshape(T, heads, 2, D // 2)[:, :, ::-1].reshape(T, heads, D)  # (T, heads, D)
@@ -127,12 +137,14 @@ def rope(x: Array, cosine: Array, signed_sine: Array) -> Array:
 
 
 def rope_tables(block_size: int, head_size: int, base: float) -> tuple[Array, Array]:
-    """The cosine and the signed sine of every position's angles: two arrays of (block_size, head_size).
+    """The cosine and the signed sine of every position's angles: (block_size, head_size) each.
 
     The first half of the channels gets the other half's negative, so its sines carry a minus.
     """
     frequency = base ** (-np.arange(0, head_size, 2, dtype=np.float32) / head_size)  # (D/2,)
-    angle = np.arange(block_size, dtype=np.float32)[:, None] * frequency.astype(np.float32)  # (T, D/2)
+    angle = np.arange(block_size, dtype=np.float32)[:, None] * frequency.astype(
+        np.float32
+    )  # (T, D/2)
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.concatenate((cosine, cosine), axis=-1), np.concatenate((-sine, sine), axis=-1)
 
@@ -147,11 +159,11 @@ def _join_heads(x: Array) -> Array:
     return x.swapaxes(0, 1).reshape(x.shape[1], -1)
 
 
-# --- what a rung is made of -------------------------------------------------------------------------------
+# --- what a rung is made of -----------------------------------------------------------------------
 
 
 class Cache:
-    """A model in the middle of a text: the keys and values of the window so far, and the text itself.
+    """A model in the middle of a text: the text, and the keys and values of the window so far.
 
     Made by `Reference.start`. Each `extend` costs only the new characters, except where the window
     restarts (`window_start`): there its last half is read again.
@@ -164,21 +176,25 @@ class Cache:
         self.ids: list[int] = []  # all characters so far
         self.start = 0  # where the window begins in them
         self.length = 0  # how many positions of the window are remembered
-        self.key = np.empty((layers, heads, block_size, width), np.float32)  # (n_layer, K, block_size, D)
+        self.key = np.empty(
+            (layers, heads, block_size, width), np.float32
+        )  # (n_layer, K, block_size, D)
         self.value = np.empty_like(self.key)  # (n_layer, K, block_size, D)
 
     def extend(self, ids: Sequence[int]) -> Array:
         """Read one or more characters, and return the logits of the next one: (V,)."""
+        assert len(ids) > 0, "there is nothing to read"
         self.ids += ids
         start = window_start(len(self.ids), self.model.config.block_size)
         if start != self.start:  # the window restarts, and every position in it is a new one
             self.start, self.length = start, 0
         while (begin := self.start + self.length) < len(self.ids):
-            logits = self.model.read(self.ids[begin : begin + _PIECE], self)[-1]  # (V,)
-        return logits
+            logits = self.model.read(self.ids[begin : begin + _PIECE], self)  # (T, V)
+        last: Array = logits[-1]  # (V,)
+        return last
 
     def remember(self, layer: int, k: Array, v: Array) -> tuple[Array, Array]:
-        """Keep the keys and values of the new positions, (K, T, D) each, and return all: (K, N, D) each."""
+        """Keep the new keys and values, (K, T, D) each, and return all so far, (K, N, D) each."""
         T, N = self.length, self.length + k.shape[1]
         self.key[layer, :, T:N] = k
         self.value[layer, :, T:N] = v
@@ -199,10 +215,10 @@ class Rung(Protocol):
 class Linear:
     """One linear layer, or several that read the same vector, side by side as one matrix.
 
-    The matrix is kept in blocks of rows. OpenBLAS spreads a product with more than _BLOCK weights over
-    threads; to wake and await them takes longer than a product of our size, and many times longer where
-    another program keeps a core busy (measured with a load of 4 on 2 cores: 600-2,000 characters a second
-    with whole matrices, 4,400 with blocks).
+    The matrix is kept in blocks of rows. OpenBLAS spreads a product with more than _BLOCK weights
+    over threads; to wake and await them takes longer than a product of our size, and many times
+    longer where another program keeps a core busy (measured on 2 cores with a load of 4: 200-2,100
+    characters a second with whole matrices, 4,300 with blocks).
     """
 
     def __init__(self, weights: Weights, prefix: str, *names: str, bias: bool = False) -> None:
@@ -213,7 +229,9 @@ class Linear:
         padded = np.zeros((blocks * rows, inputs), np.float32)
         padded[: self.outputs] = weight
         self.blocks = padded.reshape(blocks, rows, inputs).swapaxes(1, 2)  # (blocks, inputs, rows)
-        self.bias = np.concatenate([weights[f"{prefix}{name}.bias"] for name in names]) if bias else None
+        self.bias = (
+            np.concatenate([weights[f"{prefix}{name}.bias"] for name in names]) if bias else None
+        )
 
     def __call__(self, x: Array) -> Array:
         """(T, inputs) -> (T, outputs)"""
@@ -222,7 +240,7 @@ class Linear:
         return y if self.bias is None else y + self.bias
 
 
-# --- V1 ---------------------------------------------------------------------------------------------------
+# --- V1 -------------------------------------------------------------------------------------------
 
 
 class Bigram:
@@ -236,7 +254,7 @@ class Bigram:
         return self.table[idx]  # (T, R)
 
 
-# --- V2 ---------------------------------------------------------------------------------------------------
+# --- V2 -------------------------------------------------------------------------------------------
 
 
 class CausalHead:
@@ -248,7 +266,8 @@ class CausalHead:
     def __call__(self, x: Array, past: Cache) -> Array:
         q, k, v = _split_heads(self.qkv(x), 3)[:, None]  # (1, T, C) each
         k, v = past.remember(0, k, v)  # (1, N, C) each
-        return causal_attention(q, k, v)[0]  # (T, C)
+        x = causal_attention(q, k, v).squeeze(0)  # (T, C)
+        return x
 
 
 class Attention:
@@ -267,7 +286,7 @@ class Attention:
         return self.lm_head(x)  # (T, R)
 
 
-# --- V3 ---------------------------------------------------------------------------------------------------
+# --- V3 -------------------------------------------------------------------------------------------
 
 
 class MultiHeadAttention:
@@ -306,7 +325,7 @@ class MultiHead:
         return self.lm_head(x)  # (T, R)
 
 
-# --- V4 ---------------------------------------------------------------------------------------------------
+# --- V4 -------------------------------------------------------------------------------------------
 
 
 class LayerNorm:
@@ -332,7 +351,7 @@ class MLP:
 
 
 class Block:
-    """Look around, then think: attention and feed-forward, each added to the stream that passes by."""
+    """Look around, then think: attention and feed-forward, each added to the passing stream."""
 
     def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
         prefix = f"h.{layer}."
@@ -365,7 +384,7 @@ class Transformer:
         return self.lm_head(self.ln_f(x))  # (T, R)
 
 
-# --- V5 ---------------------------------------------------------------------------------------------------
+# --- V5 -------------------------------------------------------------------------------------------
 
 
 class RMSNorm:
@@ -381,7 +400,8 @@ class RMSNorm:
 class GroupedQueryAttention:
     """Multi-head attention that knows distances instead of positions.
 
-    Queries and keys are normalised and turned by the same arithmetic, so they go through it together.
+    Queries and keys are normalised and turned by the same arithmetic, so they go through it
+    together.
     """
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str, layer: int) -> None:
@@ -395,7 +415,9 @@ class GroupedQueryAttention:
     def __call__(self, x: Array, cosine: Array, signed_sine: Array, past: Cache) -> Array:
         H, K = self.n_head, self.n_kv_head
         qkv = self.qkv_proj(x).reshape(len(x), H + K + K, -1)  # (T, H + K + K, D)
-        qk = rope(self.qk_norm(qkv[:, : H + K]), cosine, signed_sine).swapaxes(0, 1)  # (H + K, T, D)
+        qk = rope(self.qk_norm(qkv[:, : H + K]), cosine, signed_sine).swapaxes(
+            0, 1
+        )  # (H + K, T, D)
         v = qkv[:, H + K :].swapaxes(0, 1)  # (K, T, D)
         k, v = past.remember(self.layer, qk[H:], v)  # (K, N, D) each
         x = _join_heads(causal_attention(qk[:H], k, v))  # (T, C)
@@ -451,7 +473,7 @@ class Modern:
         return self.lm_head(self.norm(x))  # (T, R)
 
 
-# --- the whole --------------------------------------------------------------------------------------------
+# --- the whole ------------------------------------------------------------------------------------
 
 
 def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -488,7 +510,9 @@ def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     if config.rung == "transformer":
         layer = {f"attn.{name}": shape for name, shape in heads.items()}
         layer |= {f"attn.{name}.bias": (C,) for name in ("query", "key", "value", "proj")}
-        layer |= {f"{name}.{kind}": (C,) for name in ("ln_1", "ln_2") for kind in ("weight", "bias")}
+        layer |= {
+            f"{name}.{kind}": (C,) for name in ("ln_1", "ln_2") for kind in ("weight", "bias")
+        }
         layer |= {"mlp.c_fc.weight": (4 * C, C), "mlp.c_fc.bias": (4 * C,)}
         layer |= {"mlp.c_proj.weight": (C, 4 * C), "mlp.c_proj.bias": (C,)}
         ln_f = {"ln_f.weight": (C,), "ln_f.bias": (C,)}
@@ -507,20 +531,21 @@ def _repeated(
 
 
 def _checked(config: ModelConfig, weights: Weights) -> dict[str, Array]:
-    """The weights as contiguous float32; a tensor too many, too few or of another shape is a RunError."""
+    """The weights as float32; one too many, too few or of another shape is a RunError."""
     expected = shapes(config)
     for name in [*expected, *weights]:
         want = expected.get(name, "no such tensor")
         have = np.shape(weights[name]) if name in weights else "no such tensor"
         if want != have:
             raise RunError(
-                f"These are not the weights of this {config.rung} model: for {name} its settings say "
-                f"{want}, and the weights have {have}. Use the settings that the weights were trained with."
+                f"These are not the weights of this {config.rung} model: for {name} its settings "
+                f"say {want}, and the weights have {have}. Use the settings that the weights were "
+                "trained with."
             )
     return {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in expected}
 
 
-RUNGS = {
+RUNGS: dict[str, Callable[[ModelConfig, Weights], Rung]] = {
     "bigram": Bigram,
     "attention": Attention,
     "multihead": MultiHead,
@@ -533,7 +558,7 @@ class Reference:
     """A model that can be read: its settings and weights, computed in numpy."""
 
     def __init__(self, config: ModelConfig, weights: Weights) -> None:
-        """`weights`: every tensor of `shapes(config)` and no other, or RunError names the first wrong one."""
+        """`weights`: the tensors of `shapes(config)` and no other, or RunError names the first."""
         self.config = config
         self.rung: Rung = RUNGS[config.rung](config, _checked(config, weights))
 
@@ -546,11 +571,12 @@ class Reference:
         return Cache(self)
 
     def read(self, ids: Sequence[int], past: Cache) -> Array:
-        """T ids that follow what `past` holds -> the logits at each, (T, V); `past` then holds them too."""
+        """T ids that follow what `past` holds -> the logits at each, (T, V); `past` is updated."""
         V, N = self.config.vocab_size, past.length + len(ids)
-        assert 0 < len(ids) and N <= self.config.block_size, (len(ids), N, self.config.block_size)
+        assert past.length < N <= self.config.block_size, (past.length, N, self.config.block_size)
         assert min(ids) >= 0 and max(ids) < V, (min(ids), max(ids), V)
-        with np.errstate(over="ignore"):  # e^-gate may reach infinity, and the gate then is rightly 0
+        # e^-gate may reach infinity, and the gate is then rightly 0
+        with np.errstate(over="ignore"):
             scores = self.rung.scores(ids, past)  # (T, R)
         past.length = N
         return scores[:, :V]  # (T, V)

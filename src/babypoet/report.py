@@ -26,7 +26,7 @@ def opponents(run: RunFolder) -> dict[str, float]:
     train, validation, _ = corpus.load_parts(run.path / "data")
     train = train[-COUNTED:]
     V = config.vocab_size
-    validation = validation[:COUNTED // 10]
+    validation = validation[: COUNTED // 10]
     order = counting.choose_order(train, validation, V)
     counter = counting.KneserNey.fit(train, V, max(order, 2))
 
@@ -54,7 +54,9 @@ def after_training(run: RunFolder, finished: "Finished", quiet: bool = False) ->
     if finished.reason == "patience":
         lines.append(f"Stopped early: no better since update {finished.best_step:,}.")
     elif finished.best_step != finished.step:
-        lines.append(f"The best weights, by the validation part, are those of update {finished.best_step:,}.")
+        lines.append(
+            f"The best weights, by the validation part, are those of update {finished.best_step:,}."
+        )
     lines += found.sentences()
     lines += [
         "",
@@ -109,7 +111,9 @@ def on_text(poet: Poet, path: Path, as_json: bool) -> str:
     text = corpus.read_text(path)
     loss, unknown = evaluation.loss_on_text(poet.model, poet.tokenizer, text)
     if as_json:
-        return json.dumps({"text": loss.to_dict(), "unknown_share": unknown}, indent=1, allow_nan=False)
+        return json.dumps(
+            {"text": loss.to_dict(), "unknown_share": unknown}, indent=1, allow_nan=False
+        )
     if unknown:
         note(
             f"{unknown:.2%} of the characters are unknown to the model; each is charged as a blind guess"
@@ -137,7 +141,9 @@ def runs_table(paths: Sequence[Path] = ()) -> str:
     settings = [{**r["model"], **r["training"], "text": r["text"]["name"]} for r in records]
     differing = [k for k in settings[0] if len({str(s.get(k)) for s in settings}) > 1]
     rows = [[name, *(str(s.get(name)) for s in settings)] for name in differing]
-    compared = table(["setting", *(run.path.name for run in found)], rows) if rows else "no difference"
+    compared = (
+        table(["setting", *(run.path.name for run in found)], rows) if rows else "no difference"
+    )
     return f"{listed}\n\nwhere they differ\n{compared}"
 
 
@@ -156,7 +162,9 @@ def one_run(path: Path) -> str:
     record = run.load_run()
     lines = [runs_table([path]).split("\n\n")[0], ""]
     lines.append(f"text: {record['text']['name']}, {record['text']['characters']:,} characters")
-    lines += [f"{name}: {value}" for name, value in {**record["model"], **record["training"]}.items()]
+    lines += [
+        f"{name}: {value}" for name, value in {**record["model"], **record["training"]}.items()
+    ]
     samples = run.lines("samples.jsonl")
     if samples:
         lines += ["", f"what it wrote after update {samples[-1]['step']:,}:"]

@@ -122,7 +122,9 @@ class RunFolder:
             begun = (path / "run.json").exists()
             if not begun and not (path / "lock").exists():
                 raise RunError(f"{path} holds other files, not a run; give another --out.")
-            if begun and not overwrite:  # without run.json, a crash came before anything was learned
+            if (
+                begun and not overwrite
+            ):  # without run.json, a crash came before anything was learned
                 raise RunError(
                     f"{path} is already there. Go on with it (--resume), replace it (--overwrite), "
                     "or give another --out."
@@ -157,6 +159,8 @@ class RunFolder:
 
     def lock(self) -> None:
         """Keep a second trainer out, until `unlock` or the end of this process."""
+        if self._lock.is_locked:
+            return
         try:
             self._lock.acquire()
         except filelock.Timeout:
@@ -183,7 +187,9 @@ class RunFolder:
         """run.json."""
         run = _json(self.path / "run.json")
         if not isinstance(run, dict):
-            raise RunError(f"{self.path / 'run.json'} is not a run: it should hold one JSON object.")
+            raise RunError(
+                f"{self.path / 'run.json'} is not a run: it should hold one JSON object."
+            )
         return run
 
     def save_run(self, run: Mapping[str, Any]) -> None:
@@ -232,7 +238,9 @@ class RunFolder:
         for name, content in {**files, "manifest.json": to_json({"sha256": digests})}.items():
             write_synced(temporary / name, content)
         fsync_folder(temporary)
-        if folder.exists():  # a crash came after the rename and before run.json: this is the same content
+        if (
+            folder.exists()
+        ):  # a crash came after the rename and before run.json: this is the same content
             shutil.rmtree(folder)
         os.replace(temporary, folder)
         fsync_folder(folder.parent)

@@ -1,26 +1,25 @@
 """From logits to text: filter, draw, stop.
 
     config = GenerateConfig(length=200, temperature=0.8, seed=3)
-    for piece in write(model, tokenizer, "The sea", config):    # `model`: a Reference or a ladder.Rung
+    for piece in write(model, tokenizer, "The sea", config):    # a Reference or a ladder.Rung
         print(piece, end="", flush=True)
 
-Every draw is a function of (seed, sample, position) and nothing else: no generator has a state to save, the
-same seed writes the same text, and a page in JavaScript can repeat it. Writing never touches the random
-numbers of training.
+Every draw is a function of (seed, sample, position) and nothing else: no generator has a state to
+save, the same seed writes the same text, and a page in JavaScript can repeat it. Writing never
+touches the random numbers of training.
 
 This file needs no torch, prints nothing and reads no files.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from babypoet.config import ModelConfig
-from babypoet.errors import RunError, SettingError
+from babypoet.config import GenerateConfig, ModelConfig
+from babypoet.errors import RunError
 from babypoet.reference import window_start
 from babypoet.tokenizer import CharTokenizer, Unknown
 
@@ -28,52 +27,14 @@ if TYPE_CHECKING:
     from babypoet.ladder import Rung
 
 
-@dataclass(frozen=True)
-class GenerateConfig:
-    """How a model writes."""
-
-    length: int = 500
-    """How many characters to write."""
-    temperature: float = 0.8
-    """How daring: 0 always takes the likeliest character, 1 draws as the model predicts, more is wilder."""
-    top_k: int | None = None
-    """Draw from the K likeliest characters only."""
-    top_p: float | None = None
-    """Draw from the fewest characters that together have this probability."""
-    min_p: float | None = None
-    """Leave out characters less likely than this share of the likeliest one's probability."""
-    stop: tuple[str, ...] = ()
-    """Stop before the first of these that is written."""
-    n: int = 1
-    """How many texts to write."""
-    seed: int = 0
-    """The same seed writes the same text."""
-
-    def __post_init__(self) -> None:
-        def check(flag: str, value: object, ok: bool, rule: str) -> None:
-            if not ok:
-                raise SettingError(f"{flag} is {value}; it must be {rule}.")
-
-        daring = self.temperature
-        check("--length", self.length, self.length >= 1, "1 or more")
-        check("--temperature", daring, 0 <= daring < math.inf, "0 or more, and finite")
-        check("--top-k", self.top_k, self.top_k is None or self.top_k >= 1, "1 or more")
-        check("--top-p", self.top_p, self.top_p is None or 0 < self.top_p <= 1, "above 0, at most 1")
-        check("--min-p", self.min_p, self.min_p is None or 0 <= self.min_p <= 1, "from 0 to 1")
-        check("--n", self.n, self.n >= 1, "1 or more")
-        check("--seed", self.seed, self.seed >= 0, "0 or more")
-        if "" in self.stop:
-            raise SettingError("--stop is empty; give the characters to stop before, or leave it out.")
-
-
-# --- one character ----------------------------------------------------------------------------------------
+# --- one character --------------------------------------------------------------------------------
 
 
 def _mixed(h: int) -> int:
-    """A permutation of the 32-bit integers that changes half of all bits when one changes.
+    """A permutation of the 32-bit integers: change one bit, and half of all bits change.
 
-    The finaliser of MurmurHash3 (Appleby, fmix32). In JavaScript:
-    `h ^= h >>> 16; h = Math.imul(h, 0x85ebca6b); h ^= h >>> 13; h = Math.imul(h, 0xc2b2ae35); h ^= h >>> 16`
+    The finaliser of MurmurHash3 (Appleby 2011, `fmix32`). In JavaScript the two products are
+    `Math.imul(h, 0x85ebca6b)` and `Math.imul(h, 0xc2b2ae35)`, and the shifts are `>>>`.
     """
     h ^= h >> 16
     h = h * 0x85EBCA6B & 0xFFFFFFFF
@@ -85,12 +46,12 @@ def _mixed(h: int) -> int:
 def uniform(seed: int, counter: int, stream: int = 0) -> float:
     """A random number in [0, 1) that depends on its three arguments and nothing else.
 
-    All in 32-bit integers, so that JavaScript gets the same: h starts at 0 and takes in the words of the
-    seed (its 32-bit digits, the lowest first, at least one), then `stream`, then `counter`, each by
-    h = mixed(h ^ mixed(word + 0x9E3779B9 mod 2^32)). The result is h / 2^32.
+    All in 32-bit integers, so that JavaScript gets the same: h starts at 0 and takes in the words
+    of the seed (its 32-bit digits, the lowest first, at least one), then `stream`, then `counter`,
+    each by h = mixed(h ^ mixed(word + 0x9E3779B9 mod 2^32)). The result is h / 2^32.
 
     >>> uniform(0, 0), uniform(1, 0), uniform(0, 1), uniform(0, 0, stream=1)
-    (0.0, 0.0, 0.0, 0.0)
+    (0.7020490982104093, 0.313121659681201, 0.5216289120726287, 0.31705449242144823)
     """
     assert seed >= 0 and 0 <= counter < 1 << 32 and 0 <= stream < 1 << 32, (seed, counter, stream)
     words = [seed & 0xFFFFFFFF]
@@ -107,8 +68,8 @@ def _peak(logits: NDArray[np.float64]) -> float:
     peak = float(logits.max())
     if not math.isfinite(peak):
         raise RunError(
-            f"The model's scores are no longer numbers (the largest is {peak}), so nothing can be drawn "
-            "from them: its training went astray. Train again with a smaller --learning-rate."
+            f"The model's scores are no longer numbers (the largest is {peak}), so nothing can be "
+            "drawn from them: its training went astray. Train again with a smaller --learning-rate."
         )
     return peak
 
@@ -124,8 +85,9 @@ def distribution(
 
     In this order: `temperature` divides the logits, or, at 0, leaves the likeliest character alone;
     `top_k` keeps the k likeliest; `top_p` keeps the fewest of those that hold this share of their
-    probability (Holtzman et al. 2019, arXiv:1904.09751); `min_p` drops what is less likely than this share
-    of the likeliest (Nguyen et al. 2024, arXiv:2407.01082). Among equals the lower ids are kept.
+    probability (Holtzman et al. 2019, arXiv:1904.09751); `min_p` drops what is less likely than
+    this share of the likeliest (Nguyen et al. 2024, arXiv:2407.01082). Among equals the lower ids
+    are kept.
 
     >>> distribution([2.0, 1.0, 2.0, 0.0], temperature=0).tolist()
     [1.0, 0.0, 0.0, 0.0]
@@ -135,7 +97,9 @@ def distribution(
     logits = np.asarray(logits, dtype=np.float64)
     peak = _peak(logits)
     if temperature == 0:
-        return (np.arange(len(logits)) == logits.argmax()).astype(np.float64)
+        one_hot = np.zeros_like(logits)
+        one_hot[logits.argmax()] = 1
+        return one_hot
     with np.errstate(over="ignore"):  # at a tiny temperature: -infinity, of which e^x is rightly 0
         p: NDArray[np.float64] = np.exp((logits - peak) / temperature)  # the likeliest has 1
     if top_k is not None or top_p is not None:
@@ -148,7 +112,8 @@ def distribution(
         p = kept
     if min_p is not None:
         p[p < min_p] = 0
-    return p / p.sum()
+    p /= p.sum()
+    return p
 
 
 def next_token(
@@ -175,7 +140,7 @@ def next_token(
     return int(np.searchsorted(total, u * total[-1], side="right"))
 
 
-# --- a text -----------------------------------------------------------------------------------------------
+# --- a text ---------------------------------------------------------------------------------------
 
 
 class Decoder(Protocol):
@@ -196,7 +161,7 @@ class Startable(Protocol):
 
 
 class Rereader:
-    """A torch model in the middle of a text. It has no cache, and reads the whole window for each character.
+    """A torch model in the middle of a text: it reads the whole window again for each character.
 
     Its windows are the numpy cache's (`reference.window_start`), so both give the same logits.
     """
@@ -233,10 +198,11 @@ def decoder(model: "Startable | Rung") -> Decoder:
 def prompt_or_start(
     tokenizer: CharTokenizer, prompt: str, unknown: Unknown = "nearest"
 ) -> list[int]:
-    """The ids of the prompt. Where nothing is left of it: a newline, after which texts begin, or id 0.
+    """The ids of the prompt. Where nothing is left of it: a newline, which lines follow, or id 0.
 
-    >>> prompt_or_start(CharTokenizer.from_text("a\\nb"), ""), prompt_or_start(CharTokenizer("ab"), "")
-    ([0], [0])
+    >>> tokenizer = CharTokenizer("\\t\\nab")
+    >>> prompt_or_start(tokenizer, "ba"), prompt_or_start(tokenizer, "")
+    ([3, 2], [1])
     """
     return tokenizer.encode(prompt, unknown) or [max(0, tokenizer.characters.find("\n"))]
 
@@ -246,7 +212,8 @@ def stream(
 ) -> Iterator[int]:
     """The ids that the model writes after the prompt, `config.length` of them, one by one.
 
-    `prompt_ids` holds one id or more (`prompt_or_start`). `sample` numbers the texts of one seed: 0, 1, ...
+    `prompt_ids` holds one id or more (`prompt_or_start`). `sample` numbers the texts of one seed,
+    from 0.
     """
     assert len(prompt_ids) > 0, "a model needs a character to start from; see prompt_or_start"
     text = decoder(model)
@@ -275,18 +242,18 @@ def _undecided(text: str, stop: Sequence[str]) -> int:
     )
 
 
-def until(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
-    """The same characters, up to the first stop string to be complete, which is left out.
+def until(characters: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
+    """The same text in pieces, up to the first stop string to be complete, which is left out.
 
-    Where two are complete at once the longer one counts. Characters that may be the beginning of a stop
-    string are held back until that is decided.
+    Where two are complete at once the longer one counts. Characters that may be the beginning of a
+    stop string are held back until that is decided.
 
     >>> list(until(iter("an enemy's end."), ["end"]))
-    ['a', 'n', ' ', 'ene', 'm', 'y', "'", 's', ' ']
+    ['a', 'n', ' ', 'en', 'em', 'y', "'", 's', ' ']
     """
     held = ""
-    for piece in pieces:
-        held += piece
+    for character in characters:
+        held += character
         found = [len(string) for string in stop if held.endswith(string)]
         if found:
             held = held[: -max(found)]
@@ -307,10 +274,10 @@ def write(
     unknown: Unknown = "nearest",
     sample: int = 0,
 ) -> Iterator[str]:
-    """The text that the model writes after the prompt, which is not repeated, in pieces as they are certain.
+    """The text that the model writes after the prompt, in pieces, each as soon as it is certain.
 
-    Stop strings are looked for in what is written, not in the prompt. Unknown characters of the prompt are
-    replaced or refused, as `CharTokenizer.encode` says.
+    The prompt is not repeated, and stop strings are not looked for in it. Its unknown characters
+    are replaced or refused, as `CharTokenizer.encode` says.
     """
     ids = stream(model, prompt_or_start(tokenizer, prompt, unknown), config, sample)
     return until((tokenizer.characters[i] for i in ids), config.stop)

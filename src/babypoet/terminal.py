@@ -76,7 +76,11 @@ def title(started: "Started") -> str:
 
 
 def loss_curve(
-    points: list[tuple[int, float]], opponents: Mapping[str, float], last: int, width: int, height: int
+    points: list[tuple[int, float]],
+    opponents: Mapping[str, float],
+    last: int,
+    width: int,
+    height: int,
 ) -> str:
     """A line drawing of the validation loss, with the best opponent as a level line."""
     import plotext
@@ -257,7 +261,10 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
 
     def line(row: list[str]) -> str:
-        cells = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            c.ljust(w) if i == 0 else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
         return "  ".join(cells).rstrip()
 
     return "\n".join(line(row) for row in [headings, *rows])

@@ -98,7 +98,9 @@ class CharTokenizer:
     def from_text(cls, text: str) -> Self:
         """The vocabulary of a text; an empty one is a TextError."""
         if not text:
-            raise TextError("The text is empty, so it has no characters to learn. Give a longer one.")
+            raise TextError(
+                "The text is empty, so it has no characters to learn. Give a longer one."
+            )
         return cls("".join(sorted(set(text))))
 
     def foreign(self, text: str) -> dict[str, str | None]:
@@ -171,7 +173,9 @@ class CharTokenizer:
             if not ok or characters != sorted(set(characters)) or not characters:
                 raise ValueError("characters must be single, distinct and sorted")
         except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"This tokenizer.json is not a vocabulary of characters: {error}.") from error
+            raise RunError(
+                f"This tokenizer.json is not a vocabulary of characters: {error}."
+            ) from error
         return cls("".join(characters))
 
     def __eq__(self, other: object) -> bool:

@@ -33,8 +33,8 @@ import babypoet
 from babypoet import batches, evaluation, planning, runs, sampling
 from babypoet.config import GenerateConfig, ModelConfig, TrainConfig
 from babypoet.corpus import Corpus, load_parts
-from babypoet.errors import SettingError
-from babypoet.ladder import Result, Rung, build
+from babypoet.errors import RunError, SettingError
+from babypoet.ladder import Result, build
 from babypoet.reference import Reference
 from babypoet.runs import RunFolder
 
@@ -130,6 +130,7 @@ def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = Fal
     run = RunFolder.create(out, overwrite)
     with runs.disk_errors(f"The run folder {out}"):
         corpus.write(out / "data")
+        runs.fsync_folder(out / "data")
         run.save_tokenizer(corpus.tokenizer)
         run.save_run(
             {
@@ -229,7 +230,12 @@ def optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.optim.O
     rest = [p for name, p in named if not is_matrix(name, p)]
     found: dict[str, torch.optim.Optimizer] = {
         "adamw": torch.optim.AdamW(
-            rest, lr=config.learning_rate, betas=(0.9, 0.99), eps=1e-10, weight_decay=0.0, fused=True
+            rest,
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            eps=1e-10,
+            weight_decay=0.0,
+            fused=True,
         )
     }
     if matrices := [p for name, p in named if is_matrix(name, p)]:
@@ -261,6 +267,10 @@ def snapshot_steps(steps: int, snapshots: int) -> set[int]:
 
 
 # --- the trainer's state ----------------------------------------------------------------------------------
+
+
+class Diverged(Exception):
+    """The loss, a gradient or the scores became infinite or not a number."""
 
 
 class Trainer:
@@ -310,8 +320,8 @@ class Trainer:
         inputs, targets = (torch.from_numpy(ids).to(self.device) for ids in pair)
         return inputs, targets
 
-    def update(self) -> float | None:
-        """Make one update and return the batch's loss before it; None, and no update, if it or the
+    def update(self) -> float:
+        """Make one update and return the batch's loss before it; Diverged, and no update, if that or the
         gradient is not finite."""
         inputs, targets = self.batch(self.step)
         portions = self.config.accumulate
@@ -323,7 +333,7 @@ class Trainer:
                 total += loss.item()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         if not (math.isfinite(total) and math.isfinite(norm.item())):
-            return None
+            raise Diverged
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = self.peak(name) * self.factor()
@@ -353,6 +363,8 @@ class Trainer:
     def evaluate(self) -> bool:
         """Measure the validation loss and remember it; True if it is the best so far."""
         self.nats = evaluation.exact_loss(self.model, self.validation, int(self.parts.train[-1]))
+        if not math.isfinite(self.nats):
+            raise Diverged
         better = self.nats < self.best_nats
         if better:
             self.best_step, self.best_nats = self.step, self.nats
@@ -369,7 +381,11 @@ class Trainer:
         tokenizer = self.run.tokenizer()
         reference = Reference(self.shape, self.weights())
         chosen = replace(SAMPLE, seed=self.config.seed)
-        return "".join(sampling.write(reference, tokenizer, "", chosen))
+        try:
+            with np.errstate(all="ignore"):
+                return "".join(sampling.write(reference, tokenizer, "", chosen))
+        except RunError:  # its scores are no numbers
+            raise Diverged from None
 
     def finished(self, reason: str) -> Finished:
         """The last event."""
@@ -395,7 +411,9 @@ class Trainer:
         }
         before = self.record["checkpoint"]
         if before is None or before["step"] != self.step:
-            self.run.save_checkpoint(self.step, {"model": self.weights(), "optimizer": state}, place)
+            self.run.save_checkpoint(
+                self.step, {"model": self.weights(), "optimizer": state}, place
+            )
         self.record["checkpoint"] = {"step": self.step}
         self.record["best"] = {"step": self.best_step, "validation_nats": self.best_nats}
         self.save_status(status)
@@ -431,7 +449,7 @@ class Trainer:
 
     def settle_steps(self, minutes: float, started: float) -> None:
         """Turn minutes into a number of updates by timing some on a copy, and write it down for good."""
-        self.config = replace(self.config, steps=1_000_000, warmup=0, evaluate_every=1_000_000)
+        self.config = planning.settle_schedule(replace(self.config, steps=1_000_000, minutes=None))
         rehearsal = copy.copy(self)
         rehearsal.model = copy.deepcopy(self.model)
         rehearsal.forward = rehearsal.model
@@ -459,7 +477,9 @@ class Trainer:
             portion = self.config.accumulate
             with self.dropout_seeded():
                 self.batch_loss(inputs.chunk(portion)[0], targets.chunk(portion)[0]).backward()  # type: ignore[no-untyped-call]
-        except Exception as error:  # the compiler's own errors are many; without it training is only slower
+        except (
+            Exception
+        ) as error:  # the compiler's own errors are many; without it training is only slower
             self.forward = self.model
             return (
                 f"The model could not be compiled ({type(error).__name__}), so it trains uncompiled. "
@@ -488,7 +508,9 @@ def train(run: RunFolder, should_stop: Callable[[], bool] = never) -> Iterator[E
     started = time.perf_counter()
     run.lock()
     try:
-        torch.set_flush_denormal(True)  # numbers too small to matter cost a CPU a hundred times the time
+        torch.set_flush_denormal(
+            True
+        )  # numbers too small to matter cost a CPU a hundred times the time
         with runs.disk_errors("The checkpoint"):
             yield from _train(run, should_stop, started)
     finally:
@@ -509,7 +531,13 @@ def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> I
     snapshots = snapshot_steps(steps, config.snapshots)
     parameters = sum(p.numel() for p in trainer.model.parameters())
     yield Started(
-        run.path, trainer.shape, config, parameters, trainer.step, len(trainer.validation), tuple(notes)
+        run.path,
+        trainer.shape,
+        config,
+        parameters,
+        trainer.step,
+        len(trainer.validation),
+        tuple(notes),
     )
     if record["status"] in ENDED:  # resuming a run that has ended changes nothing
         yield trainer.finished(ENDED[record["status"]])
@@ -561,23 +589,23 @@ def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> I
         yield Noted(said)
 
     reason = "done"
-    while trainer.step < steps:
-        learning_rate = trainer.peak("adamw") * trainer.factor()
-        nats = trainer.update()
-        if nats is None:
-            reason = "diverged"
-            run.append("metrics.jsonl", pending, sync=True)
-            break
-        pending.append(measured(nats, learning_rate))
-        yield Step(trainer.step, nats, learning_rate, trainer.seconds)
-        yield from write_down()
-        if config.patience is not None and trainer.evaluations_since_best >= config.patience:
-            reason = "patience"
-            break
-        if should_stop() and trainer.step < steps:
-            reason = "interrupted"
-            yield from save("interrupted")
-            break
+    try:
+        while trainer.step < steps:
+            learning_rate = trainer.peak("adamw") * trainer.factor()
+            nats = trainer.update()
+            pending.append(measured(nats, learning_rate))
+            yield Step(trainer.step, nats, learning_rate, trainer.seconds)
+            yield from write_down()
+            if config.patience is not None and trainer.evaluations_since_best >= config.patience:
+                reason = "patience"
+                break
+            if should_stop() and trainer.step < steps:
+                reason = "interrupted"
+                yield from save("interrupted")
+                break
+    except Diverged:
+        reason = "diverged"
+        run.append("metrics.jsonl", pending, sync=True)
     if reason != "interrupted":
         trainer.save_status(next(status for status, why in ENDED.items() if why == reason))
     yield trainer.finished(reason)
@@ -601,7 +629,9 @@ def diverged_message(finished: Finished, run: RunFolder) -> str:
 def _differences(recorded: dict[str, Any]) -> list[str]:
     """What is not as it was when the run began, in words."""
     now = machine()
-    changed = [f"{name} {recorded[name]} -> {now[name]}" for name in now if recorded[name] != now[name]]
+    changed = [
+        f"{name} {recorded[name]} -> {now[name]}" for name in now if recorded[name] != now[name]
+    ]
     if not changed:
         return []
     return [
