@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:  # importing torch takes seconds, which only the tests that use it should pay
     from babypoet.ladder import Rung
 
-# Models of a few hundred numbers gain nothing from a second thread, and on a busy machine lose much. Set
-# before torch is imported, and inherited by the processes that tests start.
+# Models of a few hundred numbers gain nothing from a second thread, and on a busy machine lose
+# much. Set before torch is imported, and inherited by the processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -58,9 +58,9 @@ def test_a_batch_depends_on_seed_and_step_alone(
     batch_starts(*wanted[:-1], step + 1)
     np.random.seed(seed % 2**32)
     random.seed(seed)
-    before = (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[union-attr, index]
+    before = (random.getstate(), np.random.get_state()[1].tolist())
     assert (batch_starts(*wanted) == first).all()
-    after = (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[union-attr, index]
+    after = (random.getstate(), np.random.get_state()[1].tolist())
     assert after == before  # and it leaves the global generators alone
 
 

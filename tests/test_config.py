@@ -178,7 +178,7 @@ def test_a_setting_error_is_one_that_people_can_mend() -> None:
 def test_settings_do_not_change_once_made() -> None:
     for settings in (ModelConfig(), TrainConfig()):
         with pytest.raises(dataclasses.FrozenInstanceError):
-            settings.n_layer = 3  # type: ignore[misc]
+            settings.n_layer = 3
 
 
 def test_flag_is_the_fields_name_on_the_command_line() -> None:

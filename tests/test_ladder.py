@@ -6,7 +6,7 @@ value, because some matrices start at zero and would hide what stands before the
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -27,15 +27,6 @@ DEEP = ("transformer", "modern")
 ADDED = ("self_attn.o_proj", "mlp.down_proj")  # what a modern block adds to the stream
 Randomise = Callable[[Rung, int], Rung]
 every_rung = pytest.mark.parametrize("rung", RUNG_NAMES)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices this small are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def config(rung: str, **changes: Any) -> ModelConfig:
@@ -175,10 +166,10 @@ def test_dropout_reaches_all_that_enters_the_stream(rung: str, randomise: Random
     x, tables = noise(B, T, 24).float(), () if rung == "transformer" else NO_TURN
     for block in parts["h" if rung == "transformer" else "layers"].children():
         assert not torch.equal(block.eval()(x, *tables), x)
-        block.get_submodule("dropout").p = 1.0  # type: ignore[assignment]
+        block.get_submodule("dropout").p = 1.0
         assert torch.equal(block.train()(x, *tables), x)
     assert not torch.equal(model.eval()(ids(B, T, seed=1))[0], model(ids(B, T, seed=2))[0])
-    parts["dropout"].p = 1.0  # type: ignore[assignment]
+    parts["dropout"].p = 1.0
     assert torch.equal(model.train()(ids(B, T, seed=1))[0], model(ids(B, T, seed=2))[0])
 
 
@@ -473,13 +464,13 @@ def test_one_head_and_an_identity_projection_make_v3_v2(randomise: Randomise) ->
 
 def _with(model: Rung, n_head: int) -> Rung:
     """The same weights, cut into another number of heads."""
-    model.attention.n_head = n_head  # type: ignore[union-attr, assignment]
+    model.attention.n_head = n_head
     return model
 
 
 def test_v4s_attention_without_biases_is_v3s(randomise: Randomise) -> None:
     multihead = randomise(build(config("multihead")), 6).attention
-    transformer = randomise(build(config("transformer")), 7).h[0].attn  # type: ignore[index]
+    transformer = randomise(build(config("transformer")), 7).h[0].attn
     weights = transformer.state_dict()
     assert {name for name in weights if name.endswith("weight")} == set(multihead.state_dict())
     zeros = {name: torch.zeros(24) for name in weights if name.endswith("bias")}
@@ -496,7 +487,7 @@ NO_TURN = (torch.ones(T, 4), torch.zeros(T, 4))
 
 def grouped(randomise: Randomise, n_kv_head: int, seed: int = 8) -> ladder.GroupedQueryAttention:
     model = randomise(build(config("modern", n_kv_head=n_kv_head)), seed)
-    attention = model.layers[0].self_attn  # type: ignore[index]
+    attention = model.layers[0].self_attn
     assert isinstance(attention, ladder.GroupedQueryAttention)
     return attention
 
@@ -509,7 +500,7 @@ def test_v5s_attention_without_rope_and_qk_norm_is_v4s(randomise: Randomise) -> 
     )
     x = noise(B, T, 24).float()
     with_norm = modern(x, *NO_TURN)
-    modern.q_norm = modern.k_norm = nn.Identity()  # type: ignore[assignment]
+    modern.q_norm = modern.k_norm = nn.Identity()
     torch.testing.assert_close(modern(x, *NO_TURN), transformer(x))
     assert not torch.allclose(with_norm, transformer(x), atol=1e-2)
     turned = modern(x, *ladder.rope_tables(T, 4, 10000.0))

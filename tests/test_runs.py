@@ -110,7 +110,7 @@ def test_a_pickle_is_never_executed(run: RunFolder, tmp_path: Path) -> None:
 
 
 def test_create_does_not_overwrite_unasked(run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="--resume.*--overwrite.*--out"):
+    with pytest.raises(RunError, match=r"--resume.*--overwrite.*--out"):
         RunFolder.create(run.path)
     (run.path / "my-notes.txt").write_text("keep me", encoding="utf-8")
     RunFolder.create(run.path, overwrite=True).unlock()
@@ -139,7 +139,8 @@ def test_what_an_early_crash_left_may_be_used_again(tmp_path: Path) -> None:
 def test_a_second_trainer_is_kept_out(run: RunFolder) -> None:
     code = (
         "import sys; from babypoet.runs import RunFolder\n"
-        "run = RunFolder.open(sys.argv[1]); run.lock(); print('locked', flush=True); sys.stdin.read()"
+        "run = RunFolder.open(sys.argv[1]); run.lock(); print('locked', flush=True)\n"
+        "sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(run.path)],
@@ -191,9 +192,9 @@ def test_write_atomic_leaves_the_old_file_when_the_disk_is_full(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunError, match=r"the disk is full\. What was saved before is whole"):
-        with runs.disk_errors("The checkpoint"):
-            write_atomic(path, b"new")
+    said = r"the disk is full\. What was saved before is whole"
+    with pytest.raises(RunError, match=said), runs.disk_errors("The checkpoint"):
+        write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
 
 
@@ -216,7 +217,7 @@ def test_free_name_counts_up(tmp_path: Path) -> None:
 
 
 def test_missing_parts_are_named(run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="has no run.json"):
+    with pytest.raises(RunError, match=r"has no run\.json"):
         RunFolder.open(tmp_path / "nothing")
     (run.path / "tokenizer.json").unlink()
     with pytest.raises(RunError, match=r"tokenizer\.json is missing"):

@@ -97,7 +97,7 @@ def assert_as_unbroken(run: RunFolder, unbroken: RunFolder) -> None:
     assert not left, left
 
 
-# --- events and metrics -----------------------------------------------------------------------------------
+# --- events and metrics ---------------------------------------------------------------------------
 
 
 def test_events_come_in_order_and_agree_with_the_folder(text: str, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_every_rung_learns_resumes_and_writes(text: str, tmp_path: Path, rung: A
     assert len(poet.load(broken.path).write("love", length=30)) == 34
 
 
-# --- the recipe -------------------------------------------------------------------------------------------
+# --- the recipe -----------------------------------------------------------------------------------
 
 
 def test_only_the_matrices_inside_blocks_go_to_muon_and_decay(text: str) -> None:
@@ -244,8 +244,8 @@ def test_gradients_are_clipped(text: str, tmp_path: Path) -> None:
 def test_looking_does_not_change_what_is_learned(
     text: str, tmp_path: Path, unbroken: RunFolder
 ) -> None:
-    """Evaluating, sampling and saving at other moments gives the same weights. Red when an evaluation
-    draws from the random numbers of training."""
+    """Evaluating, sampling and saving at other moments gives the same weights. Red when an
+    evaluation draws from the random numbers of training."""
     run = begin(text, tmp_path / "run", replace(TINY, evaluate_every=5, snapshots=0))
     finish(run)
     assert last_weights(run) == last_weights(unbroken)
@@ -279,7 +279,8 @@ def test_dropout_changes_from_step_to_step(text: str, tmp_path: Path) -> None:
 
 
 def test_v1_reaches_the_count_from_above(poems: str, tmp_path: Path) -> None:
-    """Gradient descent on the table of pairs ends where counting the pairs ends, and never below."""
+    """Gradient descent on the table of pairs ends where counting the pairs ends, and never
+    below."""
     run = prepare(corpus.corpus_of(poems), TrainConfig(rung="bigram"), tmp_path / "run")
     finish(run)
     train_part = corpus.load_parts(run.path / "data").train
@@ -289,12 +290,12 @@ def test_v1_reaches_the_count_from_above(poems: str, tmp_path: Path) -> None:
     assert exact - 1e-4 <= loss <= exact + 0.01
 
 
-# --- honesty ----------------------------------------------------------------------------------------------
+# --- honesty --------------------------------------------------------------------------------------
 
 
 def test_the_held_out_part_changes_nothing(text: str, tmp_path: Path) -> None:
-    """Other held-out text of the same alphabet: the same weights, settings, curve and history. Red when
-    anything is chosen on it."""
+    """Other held-out text of the same alphabet: the same weights, settings, curve and history. Red
+    when anything is chosen on it."""
     tenth = len(text) // 10
     found = []
     for name, held_out in (("one", text[-tenth:]), ("two", text[-tenth:][::-1])):
@@ -318,7 +319,7 @@ def test_shuffled_text_teaches_letter_frequencies_and_no_more(poems: str, tmp_pa
     assert any("Nothing beyond letter frequencies" in s for s in verdict.sentences())
 
 
-# --- stopping, breaking and going on ----------------------------------------------------------------------
+# --- stopping, breaking and going on --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("after", range(1, 12))
@@ -339,7 +340,8 @@ class Crash(BaseException):
 
 
 class Faults:
-    """Counts every write, sync and rename, and lets the power fail at the one with a given number."""
+    """Counts every write, sync and rename, and lets the power fail at the one with a given
+    number."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.number, self.fatal = 0, -1
@@ -386,7 +388,8 @@ class Faults:
 def test_a_crash_at_any_write_sync_or_rename_loses_nothing(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: RunFolder
 ) -> None:
-    """Every write, sync, rename, mkdir and delete of a whole run fails once, before, halfway or after."""
+    """Every write, sync, rename, mkdir and delete of a whole run fails once, before, halfway or
+    after."""
     config = replace(TINY, snapshots=2)
     faults = Faults(monkeypatch)
     finish(begin(text, tmp_path / "count", config))
@@ -420,8 +423,8 @@ def _wait_for_update(process: subprocess.Popen[bytes], metrics: Path, beyond: in
 
 
 def test_kill_minus_nine_at_random_moments(text: str, tmp_path: Path) -> None:
-    """At least 20 real processes die by SIGKILL in the middle of training, and each chain of them ends
-    with the bits of the unbroken run."""
+    """At least 20 real processes die by SIGKILL in the middle of training, and each chain of them
+    ends with the bits of the unbroken run."""
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     settings = ["--steps", "600", "--block-size", "10", "--n-layer", "1", "--n-embd", "8",
                 "--batch-size", "6", "--evaluate-every", "10", "--snapshots", "5"]  # fmt: skip
@@ -528,7 +531,7 @@ def test_other_machines_are_named_on_resume(text: str, tmp_path: Path) -> None:
     assert any("torch 1.0 -> " + torch.__version__ in note for note in started.notes)
 
 
-# --- when it goes wrong or ends early ---------------------------------------------------------------------
+# --- when it goes wrong or ends early -------------------------------------------------------------
 
 
 def test_a_loss_that_explodes_stops_and_keeps_the_last_good_weights(

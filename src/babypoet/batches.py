@@ -1,14 +1,14 @@
-"""Which windows of the text a training step sees: a pure function of (seed, step), with no state to save.
+"""Which windows of the text a training step sees: a pure function of (seed, step), with no state to
+save.
 
     >>> import numpy as np
     >>> batch_starts(length=1000, block_size=64, batch_size=4, seed=0, step=7).shape
     (4,)
 
-The text is cut into windows of `block_size` side by side, starting at a random phase; each epoch has its
-own phase and visits its windows in its own order, every one once. The order is a Feistel network (Luby and
-Rackoff 1988), which permutes any number of windows without ever listing them: a 200 MB text costs no more
-memory than a poem.
-"""
+The text is cut into windows of `block_size` side by side, starting at a random phase; each epoch
+has its own phase and visits its windows in its own order, every one once. The order is a Feistel
+network (Luby and Rackoff 1988), which permutes any number of windows without ever listing them: a
+200 MB text costs no more memory than a poem."""
 
 import hashlib
 
@@ -29,7 +29,8 @@ def draw(seed: int, purpose: str, *counters: int) -> int:
 
 
 def permuted(indices: NDArray[np.int64], length: int, key: int) -> NDArray[np.int64]:
-    """Where a random permutation of range(length) sends each of `indices`; `key` picks the permutation.
+    """Where a random permutation of range(length) sends each of `indices`; `key` picks the
+    permutation.
 
     >>> sorted(permuted(np.arange(10), 10, key=1).tolist())
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
@@ -54,14 +55,16 @@ def permuted(indices: NDArray[np.int64], length: int, key: int) -> NDArray[np.in
 
 
 def windows_per_epoch(length: int, block_size: int) -> int:
-    """How many windows of `block_size` an epoch has, whatever its phase; `length` > `block_size`."""
+    """How many windows of `block_size` an epoch has, whatever its phase; `length` >
+    `block_size`."""
     return max(1, length // block_size - 1)
 
 
 def batch_starts(
     length: int, block_size: int, batch_size: int, seed: int, step: int
 ) -> NDArray[np.int64]:
-    """Where the windows of a step start: (batch_size,) offsets, each at most length - block_size - 1."""
+    """Where the windows of a step start: (batch_size,) offsets, each at most length - block_size -
+    1."""
     assert length > block_size, (length, block_size)
     windows = windows_per_epoch(length, block_size)
     phases = min(block_size, length - block_size)
@@ -77,7 +80,8 @@ def batch_starts(
 def batch(
     ids: Ids, block_size: int, batch_size: int, seed: int, step: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The inputs and the targets of a step: two (batch_size, block_size) arrays, one character apart.
+    """The inputs and the targets of a step: two (batch_size, block_size) arrays, one character
+    apart.
 
     `ids` is the training part, an array or a memory map of any integer type.
     """

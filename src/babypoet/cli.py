@@ -3,10 +3,9 @@
     babypoet train my.txt --minutes 3
     babypoet generate --prompt "love this"
 
-Results go to standard output, progress and notes to standard error. A mistake that you can mend is one
-message and exit code 2; Ctrl-C saves and exits 130. Torch is imported inside the verbs that need it, so
-that `--help` answers at once.
-"""
+Results go to standard output, progress and notes to standard error. A mistake that you can mend is
+one message and exit code 2; Ctrl-C saves and exits 130. Torch is imported inside the verbs that
+need it, so that `--help` answers at once."""
 
 import os
 import signal
@@ -78,7 +77,8 @@ def train(
         found = corpus.open_corpus(source, settings.holdout)
         where = out or poet.run_name(found.name, settings.rung)
         run = training.prepare(found, settings, where, overwrite)
-    with stopping() as asked, terminal.view(quiet, opponents := {}) as show:
+    opponents: dict[str, float] = {}  # filled in once there is something to look at
+    with stopping() as asked, terminal.view(quiet, opponents) as show:
         for event in training.train(run, lambda: bool(asked)):
             show(event)
             if isinstance(event, training.Sampled) and not opponents and not quiet:
@@ -108,15 +108,16 @@ def _resumed(
     )
     if clash:
         raise SettingError(
-            f"--resume goes on with the run's own text and settings, so {', '.join(clash)} cannot be "
-            "given with it. Leave it out, or start a new run without --resume."
+            f"--resume goes on with the run's own text and settings, so {', '.join(clash)} cannot "
+            "be given with it. Leave it out, or start a new run without --resume."
         )
     return runs.RunFolder.open(out or runs.newest_run())
 
 
 @contextmanager
 def stopping() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM in a list, so that the trainer can save first; a second one ends at once."""
+    """Collect Ctrl-C and SIGTERM in a list, so that the trainer can save first; a second one ends
+    at once."""
     asked: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -271,7 +272,8 @@ def show_runs(*run: Path) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for a mistake, 130 and 143 when stopped."""
+    """Run the command line and return its exit code: 0, 2 for a mistake, 130 and 143 when
+    stopped."""
     for stream in (sys.stdout, sys.stderr):  # a console in another encoding must not stop a poem
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

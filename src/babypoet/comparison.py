@@ -1,4 +1,5 @@
-"""The ladder climbed: every rung on the same text and budget, and the table that says what each one adds.
+"""The ladder climbed: every rung on the same text and budget, and the table that says what each one
+adds.
 
 climb = Climb.of(corpus, TrainConfig(steps=500), seeds=3, out=Path("runs/poems-ladder"))
 for line in climb.run():
@@ -11,10 +12,10 @@ import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from babypoet import counting, pictures, poet, report, runs, training
-from babypoet.config import RUNG_NAMES, TrainConfig, reject_unknown
+from babypoet.config import RUNG_NAMES, RungName, TrainConfig, reject_unknown
 from babypoet.corpus import Corpus, Source, load_parts, open_corpus
 from babypoet.errors import RunError, SettingError
 from babypoet.evaluation import Loss, exact_loss
@@ -45,9 +46,9 @@ class Climb:
     results: list[Result] = field(default_factory=list)
 
     def run(self, should_stop: Callable[[], bool] = training.never) -> Iterator[str]:
-        """Train every rung with every seed, yielding a line about each; then write ladder.md, loss.svg and
-        loss.png into `out`."""
-        for rung in RUNG_NAMES:
+        """Train every rung with every seed, yielding a line about each; then write ladder.md,
+        loss.svg and loss.png into `out`."""
+        for rung in get_args(RungName):
             for seed in range(self.settings.seed, self.settings.seed + self.seeds):
                 config = replace(self.settings, rung=rung, seed=seed)
                 folder = training.prepare(self.corpus, config, self.out / f"{rung}-seed{seed}")
@@ -119,9 +120,9 @@ class Climb:
         )
         about = (
             f"{self.corpus.name}: {self.corpus.characters:,} characters; every rung made "
-            f"{config['steps']:,} updates of {config['batch_size']} windows of {config['block_size']} "
-            f"characters; {spread}; judged on the last {self.results[0].held_out.characters:,} "
-            "characters, which none of them had seen."
+            f"{config['steps']:,} updates of {config['batch_size']} windows of "
+            f"{config['block_size']} characters; {spread}; judged on the last "
+            f"{self.results[0].held_out.characters:,} characters, which none of them had seen."
         )
         return "\n".join([*lines, "", about])
 

@@ -1,9 +1,8 @@
 """Every setting, once: frozen dataclasses whose fields become the flags of the command line.
 
-A field's docstring is its `--help`. None means "chosen for you": `planning.py` resolves it from the text
-and the machine, and the run folder records what was chosen. Nothing here imports torch or numpy, so that
-`babypoet --help` answers at once.
-"""
+A field's docstring is its `--help`. None means "chosen for you": `planning.py` resolves it from the
+text and the machine, and the run folder records what was chosen. Nothing here imports torch or
+numpy, so that `babypoet --help` answers at once."""
 
 import difflib
 import math
@@ -83,8 +82,8 @@ class ModelConfig:
             )
         if self.rung == "modern" and self.head_size % 2:
             raise SettingError(
-                f"--n-embd {self.n_embd} over --n-head {self.n_head} makes heads of {self.head_size} "
-                "channels; RoPE turns channels in pairs and needs an even number."
+                f"--n-embd {self.n_embd} over --n-head {self.n_head} makes heads of "
+                f"{self.head_size} channels; RoPE turns channels in pairs and needs an even number."
             )
 
     @property
@@ -99,7 +98,8 @@ class ModelConfig:
 
     @property
     def n_hidden(self) -> int:
-        """F of the SwiGLU layer: 8/3 of n_embd, which costs what GELU's 4 do, rounded up to eights."""
+        """F of the SwiGLU layer: 8/3 of n_embd, which costs what GELU's 4 do, rounded up to
+        eights."""
         return -(-8 * self.n_embd // 3 // 8) * 8
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,7 +160,8 @@ class TrainConfig:
     keep: int = 2
     """How many of the latest checkpoints to keep beside the best one."""
     holdout: int | float | None = None
-    """The part held out for judging: a share below 1, or a number of characters; a tenth if not given."""
+    """The part held out for judging: a share below 1, or a number of characters; a tenth if not
+    given."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -226,7 +227,8 @@ class GenerateConfig:
     length: int = 500
     """How many characters to write."""
     temperature: float = 0.8
-    """How daring: 0 always takes the likeliest character, 1 draws as the model predicts, more is wilder."""
+    """How daring: 0 always takes the likeliest character, 1 draws as the model predicts, more is
+    wilder."""
     top_k: int | None = None
     """Draw from the K likeliest characters only."""
     top_p: float | None = None

@@ -46,6 +46,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from babypoet import diagnosis
 from babypoet.errors import RunError, SettingError, TextError
 from babypoet.tokenizer import CharTokenizer
 
@@ -209,6 +210,13 @@ def corpus_of(text: str, name: str = "text", holdout: float | int | None = None)
 def builtin_poems() -> str:
     """The poems that come with the package (CC0)."""
     return (importlib.resources.files("babypoet") / "poems.txt").read_bytes().decode()
+
+
+def read_text(path: Path) -> str:
+    """The text of a file or folder as one string, read with the same care and the same errors."""
+    changes = _Changes()
+    inputs = _inputs(Source((path,)), changes)
+    return "".join(piece for source in inputs for piece, _ in _documents(source, changes))
 
 
 def load_parts(folder: Path) -> Parts:
@@ -648,44 +656,19 @@ def _check_surrogates(text: str, where: str) -> None:
 
 # --- bytes that are not UTF-8 ---------------------------------------------------------------------
 
-_MAGIC = {
-    b"%PDF-": "a PDF",
-    b"PK\x03\x04": "a zip archive, as .docx, .odt and .epub are",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Office document",
-    b"{\\rtf": "an RTF document",
-    b"\x89PNG\r\n": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF87a": "a GIF image",
-    b"GIF89a": "a GIF image",
-    b"\x1f\x8b\x08": "gzip-compressed",
-    b"BZh91AY": "bzip2-compressed",
-    b"\xfd7zXZ\x00": "xz-compressed",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!\x1a\x07": "a RAR archive",
-    b"\x7fELF": "a program",
-    b"SQLite format 3\x00": "an SQLite database",
-    b"\x93NUMPY": "a numpy array",
-}
-_UTF_16_AND_32 = {  # the longer marks first: UTF-16's begins UTF-32's
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 _TO_PLAIN_TEXT = "Open it in the program it belongs to, and save its text as plain text in UTF-8."
 
 
 def _check_magic(source: _Input, head: bytes) -> None:
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            raise TextError(f"{source.label} is not text: it is {kind}. {_TO_PLAIN_TEXT}")
+    if kind := diagnosis.kind_of(head):
+        raise TextError(f"{source.label} is not text: it is {kind}. {_TO_PLAIN_TEXT}")
 
 
 def _refused(source: _Input, offset: int) -> TextError:
     """The error for the byte at `offset`, which is NUL or not UTF-8. UTF-16 is full of NUL bytes,
     programs and pictures have some, text has none."""
     head = source.head()
-    if encoding := _wide_encoding(head):
+    if encoding := diagnosis.wide_encoding(head):
         return _not_utf8(source, offset, encoding)
     nul = head.find(0) if 0 in head else offset
     if source.head(nul, 1) == b"\0":
@@ -695,7 +678,7 @@ def _refused(source: _Input, offset: int) -> TextError:
     # a line begins a character in every encoding that is guessed at, so the sample starts with one
     before = source.head(max(0, offset - 4096), min(4096, offset))
     sample = before.rpartition(b"\n")[2] + source.head(offset)
-    return _not_utf8(source, offset, _narrow_encoding(sample))
+    return _not_utf8(source, offset, diagnosis.narrow_encoding(sample))
 
 
 def _not_utf8(source: _Input, offset: int, encoding: str) -> TextError:
@@ -725,52 +708,6 @@ def _conversion(path: Path | None, encoding: str) -> str:
         f' in your editor, or run: python -c "from pathlib import Path; Path({str(copy)!r})'
         f".write_text(Path({str(path)!r}).read_text('{encoding}'), 'utf-8')\""
     )
-
-
-def _wide_encoding(head: bytes) -> str | None:
-    """UTF-16 or UTF-32: by its mark, or by the NUL beside each ASCII character, always on one side.
-
-    >>> _wide_encoding("poem".encode("utf-16-le")), _wide_encoding(b"poem")
-    ('utf-16-le', None)
-    """
-    for mark, encoding in _UTF_16_AND_32.items():
-        if head.startswith(mark):
-            return encoding
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    if max(even, odd) * 5 < len(head) or min(even, odd) * 10 > max(even, odd):
-        return None
-    return "utf-16-le" if odd > even else "utf-16-be"
-
-
-def _narrow_encoding(sample: bytes) -> str:
-    """The likely encoding of bytes that are not UTF-8, guessed by what each script is full of."""
-    japanese = _decodable(sample, "shift_jis")
-    foreign = [char for char in japanese if char > "\x7f"]
-    if sum("ぁ" <= char <= "ヿ" for char in foreign) * 5 > len(foreign):  # kana, in a fifth
-        return "shift_jis"
-    chinese = [char for char in _decodable(sample, "gb18030") if char > "\x7f"]
-    if sum(map(_is_common_chinese, chinese)) * 10 > len(chinese) * 7:
-        return "gb18030"
-    runs = re.findall(rb"[\x80-\xff]+", sample)
-    letters = sum(byte >= 0xC0 for run in runs for byte in run)
-    total = sum(map(len, runs))
-    if total > 2.5 * len(runs) and letters * 10 > total * 9:  # whole words of letters above ASCII
-        return "cp1251"
-    return "cp1252" if _decodable(sample, "cp1252") else "latin-1"
-
-
-def _decodable(sample: bytes, encoding: str) -> str:
-    """The sample decoded, but for a character cut off at its end; nothing if it cannot be."""
-    try:
-        return codecs.getincrementaldecoder(encoding)().decode(sample)
-    except UnicodeDecodeError:
-        return ""
-
-
-def _is_common_chinese(char: str) -> bool:
-    """Is it punctuation or one of the 3,755 common characters of GB 2312?"""
-    code = char.encode("gb18030", "replace")
-    return len(code) == 2 and code[1] >= 0xA1 and (code[0] <= 0xA3 or 0xB0 <= code[0] <= 0xD7)
 
 
 # --- what to read ---------------------------------------------------------------------------------

@@ -4,11 +4,10 @@
     ├── TextError               the text cannot be read, or there is too little to learn from
     ├── SettingError            a setting is impossible, alone or beside another
     ├── RunError                a run folder is missing, damaged, in use, or too new
-    └── UnknownCharacterError   a character the model never saw, where `unknown="error"` was asked for
+    └── UnknownCharacterError   a character the model never saw, and unknown="error"
 
-Each message says what is wrong, with the values, and what to do. The command line prints it without a
-traceback and exits with 2. Our own bugs are asserts and do not belong here.
-"""
+Each message says what is wrong, with the values, and what to do. The command line prints it without
+a traceback and exits with 2. Our own bugs are asserts and do not belong here."""
 
 
 class BabyPoetError(Exception):

@@ -5,10 +5,10 @@
     model = build(ModelConfig(rung="modern", vocab_size=79), seed=0)
     logits, loss = model(idx, targets)          # idx, targets: (B, T) integers below vocab_size
 
-Every rung keeps one contract: `forward(idx, targets=None) -> (logits, loss)`. `logits` are (B, T, V), the
-scores of the next character at every position; `loss` is a scalar in nats per character, or None without
-targets. The functions below are written out in tensor arithmetic, to be read; `@fused` names the PyTorch
-kernel that computes the same thing faster, and a test holds each pair equal.
+Every rung keeps one contract: `forward(idx, targets=None) -> (logits, loss)`. `logits` are (B, T,
+V), the scores of the next character at every position; `loss` is a scalar in nats per character, or
+None without targets. The functions below are written out in tensor arithmetic, to be read; `@fused`
+names the PyTorch kernel that computes the same thing faster, and a test holds each pair equal.
 
 This file knows nothing of text, training or sampling.
 
@@ -19,10 +19,10 @@ Dimension key
     H  query heads: n_head                     K  key and value heads: n_kv_head (K divides H)
     F  width of the feed-forward layer
 
-The two reserved rows stand for `<|unk|>` and `<|endoftext|>`, which other programs insist on. They are never
-a target, so training pushes them down; they are cut off before logits are returned. `loss` counts them, as
-a program that loads all R rows would: it lies above the cross-entropy of the returned logits by a hair.
-"""
+The two reserved rows stand for `<|unk|>` and `<|endoftext|>`, which other programs insist on. They
+are never a target, so training pushes them down; they are cut off before logits are returned.
+`loss` counts them, as a program that loads all R rows would: it lies above the cross-entropy of the
+returned logits by a hair."""
 
 import functools
 import math
@@ -66,7 +66,7 @@ def fused(kernel: Callable[P, Tensor]) -> Callable[[Callable[P, Tensor]], Callab
     return decorate
 
 
-# --- the arithmetic ---------------------------------------------------------------------------------------
+# --- the arithmetic -------------------------------------------------------------------------------
 
 
 @fused(lambda x: F.softmax(x, dim=-1))
@@ -101,13 +101,15 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 @fused(lambda x: F.gelu(x, approximate="tanh"))
 def gelu(x: Tensor) -> Tensor:
-    """A ReLU with a soft knee, in GPT-2's tanh form (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    """A ReLU with a soft knee, in GPT-2's tanh form (Hendrycks and Gimpel 2016,
+    arXiv:1606.08415)."""
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 @fused(lambda gate, up: F.silu(gate) * up)
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
-    """One half opens and closes the other: gate * sigmoid(gate) * up (Shazeer 2020, arXiv:2002.05202)."""
+    """One half opens and closes the other: gate * sigmoid(gate) * up (Shazeer 2020,
+    arXiv:2002.05202)."""
     return gate / (1 + torch.exp(-gate)) * up
 
 
@@ -132,10 +134,9 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def rope(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Turn each vector by an angle that grows with its position (Su et al. 2021, arXiv:2104.09864).
 
-    x: (B, H, T, D); cosine, sine: (T, D) from `rope_tables`. Channel i turns together with channel i + D/2
-    (the "half-split" layout of Llama and Qwen), so the dot product of two turned vectors depends on their
-    distance alone.
-    """
+    x: (B, H, T, D); cosine, sine: (T, D) from `rope_tables`. Channel i turns together with channel
+    i + D/2 (the "half-split" layout of Llama and Qwen), so the dot product of two turned vectors
+    depends on their distance alone."""
     a, b = x.chunk(2, dim=-1)
     return x * cosine + torch.cat((-b, a), dim=-1) * sine
 
@@ -170,14 +171,14 @@ def _normal(module: nn.Module, std: float = 0.02) -> None:
 
 def linear(inputs: int, outputs: int, bias: bool = False, std: float = 0.02) -> nn.Linear:
     """A linear layer that starts small: weight (outputs, inputs) from N(0, std), bias zero."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
+    layer = nn.Linear(inputs, outputs, bias=bias)
     _normal(layer, std)
     return layer
 
 
 def embedding(rows: int, width: int, std: float = 0.02) -> nn.Embedding:
     """A table with one learned vector for each row number: (rows, width) from N(0, std)."""
-    table = nn.utils.skip_init(nn.Embedding, rows, width)
+    table = nn.Embedding(rows, width)
     _normal(table, std)
     return table
 
@@ -194,7 +195,8 @@ class Rung(nn.Module):
         raise NotImplementedError
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> Result:
-        """idx, targets: (B, T) ids -> logits (B, T, V) and the mean loss in nats, if there are targets."""
+        """idx, targets: (B, T) ids -> logits (B, T, V) and the mean loss in nats, if there are
+        targets."""
         assert idx.shape[1] <= self.config.block_size, (idx.shape, self.config.block_size)
         scores = self.scores(idx).float()
         loss = None if targets is None else cross_entropy(scores, targets)
@@ -203,11 +205,12 @@ class Rung(nn.Module):
     __call__: Callable[..., Result]
 
 
-# --- V1 ---------------------------------------------------------------------------------------------------
+# --- V1 -------------------------------------------------------------------------------------------
 
 
 class Bigram(Rung):
-    """V1: a table of letter pairs. The next character is guessed from this one, and from nothing else."""
+    """V1: a table of letter pairs. The next character is guessed from this one, and from nothing
+    else."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -217,11 +220,12 @@ class Bigram(Rung):
         return self.table(idx)  # (B, T, R)
 
 
-# --- V2 ---------------------------------------------------------------------------------------------------
+# --- V2 -------------------------------------------------------------------------------------------
 
 
 class CausalHead(nn.Module):
-    """One head of self-attention: every character asks (query), offers (key) and hands over (value)."""
+    """One head of self-attention: every character asks (query), offers (key) and hands over
+    (value)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -239,9 +243,9 @@ class CausalHead(nn.Module):
 class Attention(Rung):
     """V2: characters talk to each other.
 
-    Unlike V1: a character is a vector (what it is, plus where it stands), and one attention head mixes in
-    the vectors of earlier ones. One layer; nothing is carried around it and nothing is normalised.
-    """
+    Unlike V1: a character is a vector (what it is, plus where it stands), and one attention head
+    mixes in the vectors of earlier ones. One layer; nothing is carried around it and nothing is
+    normalised."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -262,12 +266,12 @@ class Attention(Rung):
         return self.lm_head(x)  # (B, T, R)
 
 
-# --- V3 ---------------------------------------------------------------------------------------------------
+# --- V3 -------------------------------------------------------------------------------------------
 
 
 class MultiHeadAttention(nn.Module):
-    """Several smaller heads side by side, each free to look for something else, and a projection that
-    blends what they found."""
+    """Several smaller heads side by side, each free to look for something else, and a projection
+    that blends what they found."""
 
     def __init__(self, config: ModelConfig, bias: bool = False, std: float | None = None) -> None:
         super().__init__()
@@ -287,14 +291,15 @@ class MultiHeadAttention(nn.Module):
 
 
 class MultiHead(Attention):
-    """V3: many heads. Unlike V2: the one wide head is cut into n_head narrow ones, and projected."""
+    """V3: many heads. Unlike V2: the one wide head is cut into n_head narrow ones, and
+    projected."""
 
     @staticmethod
     def mixer(config: ModelConfig) -> nn.Module:
         return MultiHeadAttention(config)
 
 
-# --- V4 ---------------------------------------------------------------------------------------------------
+# --- V4 -------------------------------------------------------------------------------------------
 
 
 class LayerNorm(nn.Module):
@@ -324,7 +329,8 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Look around, then think: attention and feed-forward, each added to the stream that passes by."""
+    """Look around, then think: attention and feed-forward, each added to the stream that passes
+    by."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -343,9 +349,9 @@ class Block(nn.Module):
 class Transformer(Rung):
     """V4: the GPT-2 block, as in `transformers`' GPT2LMHeadModel (Radford et al. 2019).
 
-    Unlike V3: a residual stream that every layer reads and adds to, LayerNorm before each reading, a
-    feed-forward layer after each attention, n_layer of these blocks, dropout, and biases throughout.
-    """
+    Unlike V3: a residual stream that every layer reads and adds to, LayerNorm before each reading,
+    a feed-forward layer after each attention, n_layer of these blocks, dropout, and biases
+    throughout."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -370,11 +376,12 @@ class Transformer(Rung):
         return self.lm_head(self.ln_f(x))  # (B, T, R)
 
 
-# --- V5 ---------------------------------------------------------------------------------------------------
+# --- V5 -------------------------------------------------------------------------------------------
 
 
 class RMSNorm(nn.Module):
-    """`rms_norm` with a learned scale for each channel: LayerNorm without the centring and the shift."""
+    """`rms_norm` with a learned scale for each channel: LayerNorm without the centring and the
+    shift."""
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -388,9 +395,8 @@ class RMSNorm(nn.Module):
 class GroupedQueryAttention(nn.Module):
     """Multi-head attention that knows distances instead of positions.
 
-    Unlike V3's: queries and keys are normalised (so that no score can run away) and turned by RoPE, and
-    H / K query heads share each key and value head (Ainslie et al. 2023, arXiv:2305.13245).
-    """
+    Unlike V3's: queries and keys are normalised (so that no score can run away) and turned by RoPE,
+    and H / K query heads share each key and value head (Ainslie et al. 2023, arXiv:2305.13245)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -416,7 +422,8 @@ class GroupedQueryAttention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """A feed-forward layer with a gate: half of what was widened decides how much of the rest passes."""
+    """A feed-forward layer with a gate: half of what was widened decides how much of the rest
+    passes."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -448,12 +455,13 @@ class ModernBlock(nn.Module):
 
 
 class Modern(Rung):
-    """V5: the block of today's open models, as in `transformers`' Qwen3ForCausalLM (arXiv:2505.09388).
+    """V5: the block of today's open models, as in `transformers`' Qwen3ForCausalLM
+    (arXiv:2505.09388).
 
-    Unlike V4: no position table (RoPE turns queries and keys instead), RMSNorm for LayerNorm, SwiGLU for
-    GELU, normalised queries and keys, shared key and value heads, no biases. What is added to the stream
-    starts at zero, so the untrained model is its embedding and says that every character is as likely.
-    """
+    Unlike V4: no position table (RoPE turns queries and keys instead), RMSNorm for LayerNorm,
+    SwiGLU for GELU, normalised queries and keys, shared key and value heads, no biases. What is
+    added to the stream starts at zero, so the untrained model is its embedding and says that every
+    character is as likely."""
 
     cosine: Tensor
     sine: Tensor

@@ -22,10 +22,9 @@ def save_loss_curves(
 ) -> None:
     """Write loss.svg and loss.png into `folder`.
 
-    `curves`: a title for each list of metrics.jsonl lines. `opponents`: a name for each loss in nats that
-    is drawn as a level line. Validation losses are lines; with a single curve, the training loss lies
-    behind it.
-    """
+    `curves`: a title for each list of metrics.jsonl lines. `opponents`: a name for each loss in
+    nats that is drawn as a level line. Validation losses are lines; with a single curve, the
+    training loss lies behind it."""
     import matplotlib
 
     with matplotlib.rc_context(

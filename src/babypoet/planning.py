@@ -4,17 +4,16 @@
     plan.model.block_size, plan.training.steps, plan.notes
 
 The rule is small, and each line of it was found by measuring on validation parts of several texts
-(docs/log.md has the figures). It sees how long the text is and how many distinct characters it has, never
-the held-out part.
-"""
+(docs/log.md has the figures). It sees how long the text is and how many distinct characters it has,
+never the held-out part."""
 
 from dataclasses import dataclass, replace
 
 from babypoet.config import ModelConfig, TrainConfig, flag
 from babypoet.errors import SettingError, TextError
 
-# Peak learning rates by rung. At one rate for all, the ladder runs backwards: simple models want larger
-# steps. V4 and V5 train their matrices with Muon and only the rest with AdamW.
+# Peak learning rates by rung. At one rate for all, the ladder runs backwards: simple models want
+# larger steps. V4 and V5 train their matrices with Muon and only the rest with AdamW.
 LEARNING_RATE = {
     "bigram": 3e-1,
     "attention": 1e-2,
@@ -42,10 +41,9 @@ class Plan:
 def make_plan(given: TrainConfig, train: int, validation: int, vocab_size: int) -> Plan:
     """Resolve every None in `given`, for a text of `train` and `validation` characters.
 
-    Only `steps` and what hangs on it stay open where minutes were given; `settle_schedule` resolves them.
-    Raises TextError if the text is too short for a context that was asked for, SettingError if settings
-    exclude each other.
-    """
+    Only `steps` and what hangs on it stay open where minutes were given; `settle_schedule` resolves
+    them. Raises TextError if the text is too short for a context that was asked for, SettingError
+    if settings exclude each other."""
     notes: list[str] = []
     n_head = given.n_head or _heads(given)
     shared = (
@@ -109,8 +107,8 @@ def _context(given: TrainConfig, train: int, validation: int, notes: list[str]) 
         return min(CONTEXT, most)
     if given.block_size > most:
         raise TextError(
-            f"The text is too short for {flag('block_size')} {given.block_size}: its training part has "
-            f"{train:,} characters and at least {4 * given.block_size:,} are needed. "
+            f"The text is too short for {flag('block_size')} {given.block_size}: its training part "
+            f"has {train:,} characters and at least {4 * given.block_size:,} are needed. "
             f"Give a longer text, or --block-size {most} or less."
         )
     return given.block_size
@@ -121,8 +119,8 @@ def _dropout(given: TrainConfig, train: int) -> float:
     if given.rung not in ("transformer", "modern"):
         if given.dropout:
             raise SettingError(
-                f"--dropout {given.dropout:g} and --rung {given.rung} exclude each other: only transformer "
-                "and modern drop anything. Leave one of them out."
+                f"--dropout {given.dropout:g} and --rung {given.rung} exclude each other: only "
+                "transformer and modern drop anything. Leave one of them out."
             )
         return 0.0
     if given.dropout is not None:
@@ -140,9 +138,9 @@ def _check_size(model: ModelConfig) -> None:
     """Refuse a table of letter pairs that would not fit in memory."""
     if model.rung == "bigram" and model.rows > 8000:
         raise SettingError(
-            f"--rung bigram needs a table of {model.rows:,} by {model.rows:,} numbers for this text's "
-            f"{model.vocab_size:,} distinct characters, {4 * model.rows**2 / 1e6:,.0f} MB and three times "
-            "that in training. Choose another --rung."
+            f"--rung bigram needs a table of {model.rows:,} by {model.rows:,} numbers for this "
+            f"text's {model.vocab_size:,} distinct characters, {4 * model.rows**2 / 1e6:,.0f} MB "
+            "and three times that in training. Choose another --rung."
         )
 
 

@@ -3,11 +3,11 @@
     import babypoet
     poet = babypoet.train("my.txt", steps=500)          # babypoet train my.txt --steps 500
     poet = babypoet.load("runs/poems-modern")
-    poet.write("love this", length=200)                 # babypoet generate --prompt "love this" --length 200
+    poet.write("love this", length=200)                 # babypoet generate --prompt "love this"
     poet.evaluate().held_out.nats                       # babypoet evaluate
 
-For the events of a training as they happen, use `babypoet.training.train`, which this module drains.
-"""
+For the events of a training as they happen, use `babypoet.training.train`, which this module
+drains."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -27,7 +27,8 @@ JUDGED = GenerateConfig(length=500, n=20)  # the samples whose structure and ori
 
 
 class Poet:
-    """A run's best weights, ready to write and to be judged. Nothing is loaded before it is needed."""
+    """A run's best weights, ready to write and to be judged. Nothing is loaded before it is
+    needed."""
 
     def __init__(self, run: runs.RunFolder) -> None:
         self.run = run
@@ -61,10 +62,10 @@ class Poet:
     def write(self, prompt: str = "", unknown: Unknown = "nearest", **settings: Any) -> str:
         """The prompt, and what the model writes after it.
 
-        `settings` are GenerateConfig's: length (characters), temperature (0 is argmax), top_k, top_p, min_p,
-        stop, n, seed. With n > 1 the texts are separated by a line of dashes. Characters the model never saw
-        are replaced by the nearest (`unknown="error"`: UnknownCharacterError).
-        """
+        `settings` are GenerateConfig's: length (characters), temperature (0 is argmax), top_k,
+        top_p, min_p, stop, n, seed. With n > 1 the texts are separated by a line of dashes.
+        Characters the model never saw are replaced by the nearest (`unknown="error"`:
+        UnknownCharacterError)."""
         reject_unknown(settings, GenerateConfig)
         config = GenerateConfig(**settings)
         texts = (prompt + "".join(self.stream(prompt, config, i, unknown)) for i in range(config.n))
@@ -73,7 +74,8 @@ class Poet:
     def stream(
         self, prompt: str, config: GenerateConfig, sample: int = 0, unknown: Unknown = "nearest"
     ) -> Iterator[str]:
-        """What the model writes after the prompt, piece by piece; `sample` tells the n texts apart."""
+        """What the model writes after the prompt, piece by piece; `sample` tells the n texts
+        apart."""
         return sampling.write(
             self.reference, self.tokenizer, prompt, config, sample=sample, unknown=unknown
         )
@@ -87,7 +89,8 @@ class Poet:
         return corpus.load_parts(self.run.path / "data")
 
     def evaluate(self) -> evaluation.Verdict:
-        """The verdict: exact loss on the held-out part, the opponents, overfitting, structure, copying."""
+        """The verdict: exact loss on the held-out part, the opponents, overfitting, structure,
+        copying."""
         self.run.check_data()
         train, validation, held_out = self._parts
         if not len(held_out):
@@ -150,11 +153,11 @@ def train(
     field: str = "text",
     **settings: Any,
 ) -> Poet:
-    """Train a model on files, folders, a string (`text=`) or the built-in poems, and return its poet.
+    """Train a model on files, folders, a string (`text=`) or the built-in poems, and return its
+    poet.
 
-    `settings` are TrainConfig's: rung, steps, minutes, seed, block_size and so on; what is not given is
-    chosen. Raises TextError, SettingError or RunError, each with what to do.
-    """
+    `settings` are TrainConfig's: rung, steps, minutes, seed, block_size and so on; what is not
+    given is chosen. Raises TextError, SettingError or RunError, each with what to do."""
     from babypoet import training
 
     reject_unknown(settings, TrainConfig)

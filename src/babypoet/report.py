@@ -21,7 +21,8 @@ COUNTED = 1_000_000  # characters the opponents read while somebody waits for th
 
 
 def opponents(run: RunFolder) -> dict[str, float]:
-    """What counting the training part reaches on the validation part, in nats, given the same windows."""
+    """What counting the training part reaches on the validation part, in nats, given the same
+    windows."""
     config = run.model_config()
     train, validation, _ = corpus.load_parts(run.path / "data")
     train = train[-COUNTED:]
@@ -44,7 +45,6 @@ def after_training(run: RunFolder, finished: "Finished", quiet: bool = False) ->
     record = run.load_run()
     run.save_run({**record, "verdict": found.to_dict()})
     metrics = run.lines("metrics.jsonl")
-    name, nats = found.baselines.best()
     pictures.save_loss_curves(run.path, {str(record["model"]["rung"]): metrics}, opponents(run))
     if quiet:
         return f"{run.path}\t{found.held_out.nats:.4f}"
@@ -60,7 +60,7 @@ def after_training(run: RunFolder, finished: "Finished", quiet: bool = False) ->
     lines += found.sentences()
     lines += [
         "",
-        f"Trained in {clock(finished.seconds)}. The run is in {run.path} (its loss curve: loss.png).",
+        f"Trained in {clock(finished.seconds)}. The run is in {run.path}; loss.png is its curve.",
         "Next: " + f'babypoet generate --run {run.path} --prompt "love this"',
         "      " + f"babypoet evaluate --run {run.path}",
     ]
@@ -68,13 +68,15 @@ def after_training(run: RunFolder, finished: "Finished", quiet: bool = False) ->
 
 
 def indented(text: str, lines: int = 8, width: int = 76) -> str:
-    """The first lines of a text, moved in; control characters are shown, not sent to the terminal."""
+    """The first lines of a text, moved in; control characters are shown, not sent to the
+    terminal."""
     shown = [line[:width] for line in text.strip("\n").split("\n")[:lines]]
     return "\n".join("    " + printable(line) for line in shown)
 
 
 def printable(text: str) -> str:
-    """Text in which control characters are written as escapes, so that they cannot steer a terminal.
+    """Text in which control characters are written as escapes, so that they cannot steer a
+    terminal.
 
     >>> printable("a\\x1b[2J")
     'a\\\\x1b[2J'
@@ -88,14 +90,14 @@ def verdict(poet: Poet, as_json: bool) -> str:
     if as_json:
         return json.dumps(found.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
     counted = found.baselines
-    rows = [
-        ["even guessing", counted.uniform],
-        ["letter counts", counted.unigram],
-        ["letter pairs", counted.bigram],
-        [f"best counter (Kneser-Ney, order {counted.ngram_order})", counted.ngram],
-        ["  the same, looking across windows", counted.ngram_full],
-        ["PPMd (goes on learning while it reads)", counted.ppmd],
-        [f"{poet.config.rung} ({poet.run.path.name})", found.held_out.nats],
+    rows: list[tuple[str, float | None]] = [
+        ("even guessing", counted.uniform),
+        ("letter counts", counted.unigram),
+        ("letter pairs", counted.bigram),
+        (f"best counter (Kneser-Ney, order {counted.ngram_order})", counted.ngram),
+        ("  the same, looking across windows", counted.ngram_full),
+        ("PPMd (goes on learning while it reads)", counted.ppmd),
+        (f"{poet.config.rung} ({poet.run.path.name})", found.held_out.nats),
     ]
     losses = {name: evaluation.Loss(nats, 1) for name, nats in rows if nats is not None}
     cells = [
@@ -115,9 +117,7 @@ def on_text(poet: Poet, path: Path, as_json: bool) -> str:
             {"text": loss.to_dict(), "unknown_share": unknown}, indent=1, allow_nan=False
         )
     if unknown:
-        note(
-            f"{unknown:.2%} of the characters are unknown to the model; each is charged as a blind guess"
-        )
+        note(f"{unknown:.2%} of the characters are unknown to it; each is charged as a blind guess")
     return f"{path}: {loss_words(loss.nats)} ({loss.characters:,} characters)"
 
 

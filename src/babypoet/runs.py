@@ -5,8 +5,9 @@
     weights = RunFolder.open("runs/poems-modern").weights()
 
 A crash at any moment leaves a folder that can be read: each file is written under a temporary name,
-fsynced and renamed; a checkpoint is a folder that appears whole, with the sha256 of its files, and is never
-changed; `run.json` is written last and points to it. docs/run-folder.md describes every field.
+fsynced and renamed; a checkpoint is a folder that appears whole, with the sha256 of its files, and
+is never changed; `run.json` is written last and points to it. docs/run-folder.md describes every
+field.
 
 It knows nothing of torch: tensors come and go as numpy arrays.
 """
@@ -65,7 +66,8 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: whoever opens `path`, even after a crash, sees the old or the new."""
+    """Replace a file as a whole: whoever opens `path`, even after a crash, sees the old or the
+    new."""
     temporary = path.with_name(path.name + ".tmp")
     write_synced(temporary, content)
     os.replace(temporary, path)
@@ -115,7 +117,8 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, overwrite: bool = False) -> Self:
-        """A new, locked run folder. An existing folder is a RunError, unless it is a run and `overwrite`."""
+        """A new, locked run folder. An existing folder is a RunError, unless it is a run and
+        `overwrite`."""
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; give another --out.")
         if path.exists() and any(path.iterdir()):
@@ -146,7 +149,8 @@ class RunFolder:
         path = Path(path)
         if not (path / "run.json").is_file():
             raise RunError(
-                f"There is no run in {path}: it has no run.json. `babypoet runs` lists what there is."
+                f"There is no run in {path}: it has no run.json. "
+                "`babypoet runs` lists what there is."
             )
         run = cls(path)
         found = run.load_run().get("format")
@@ -181,7 +185,7 @@ class RunFolder:
         except filelock.Timeout:
             return True
 
-    # --- run.json, tokenizer.json, data/ ------------------------------------------------------------------
+    # --- run.json, tokenizer.json, data/ ----------------------------------------------------------
 
     def load_run(self) -> dict[str, Any]:
         """run.json."""
@@ -225,10 +229,11 @@ class RunFolder:
                     "Train again from the text, or bring the file back."
                 )
 
-    # --- checkpoints/ and history/ ------------------------------------------------------------------------
+    # --- checkpoints/ and history/ ----------------------------------------------------------------
 
     def _save_whole(self, folder: Path, tensors: Mapping[str, Tensors], state: Any) -> None:
-        """Write a folder of safetensors files, state.json and manifest.json so that it appears whole."""
+        """Write a folder of safetensors files, state.json and manifest.json so that it appears
+        whole."""
         temporary = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -271,7 +276,8 @@ class RunFolder:
         self._save_whole(self.checkpoint(step), tensors, state)
 
     def load_checkpoint(self, step: int) -> tuple[Tensors, Tensors, dict[str, Any]]:
-        """The weights, the optimizers' state and the trainer's state of a step; damaged: RunError."""
+        """The weights, the optimizers' state and the trainer's state of a step; damaged:
+        RunError."""
         folder = self.checkpoint(step)
         weights = self._load_whole(folder, "model")
         return weights, self._load_whole(folder, "optimizer"), _json(folder / "state.json")
@@ -282,7 +288,8 @@ class RunFolder:
         return self._load_whole(self.checkpoint(chosen), "model")
 
     def prune(self, keep: Iterable[int]) -> None:
-        """Delete every checkpoint but those of the steps in `keep`, and what crashes left behind."""
+        """Delete every checkpoint but those of the steps in `keep`, and what crashes left
+        behind."""
         names = {self.checkpoint(step).name for step in keep}
         for folder in (self.path / "checkpoints").iterdir():
             if folder.name not in names:
@@ -306,7 +313,7 @@ class RunFolder:
         sample: str = _json(folder / "state.json")["sample"]
         return {name: w.astype(np.float32) for name, w in weights.items()}, sample
 
-    # --- metrics.jsonl and samples.jsonl ------------------------------------------------------------------
+    # --- metrics.jsonl and samples.jsonl ----------------------------------------------------------
 
     def append(self, name: str, lines: Iterable[Mapping[str, Any]], sync: bool = False) -> None:
         """Add lines to a .jsonl file; with `sync`, wait until the disk has them."""

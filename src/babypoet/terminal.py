@@ -4,9 +4,8 @@
         for event in train(run):
             show(event)
 
-Everything here goes to standard error. A terminal gets a picture that is redrawn in place; a file or a pipe
-gets a line for each evaluation. `NO_COLOR` is respected.
-"""
+Everything here goes to standard error. A terminal gets a picture that is redrawn in place; a file
+or a pipe gets a line for each evaluation. `NO_COLOR` is respected."""
 
 import contextlib
 import math

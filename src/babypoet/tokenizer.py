@@ -4,13 +4,12 @@
     tokenizer.encode("hole")        # [1, 3, 2, 0]
     tokenizer.decode([1, 3, 2, 0])  # "hole"
 
-A character's id is its rank among the sorted distinct characters. A character that was never seen becomes
-the nearest known one (é becomes e, “ becomes ") or is dropped; `foreign` says which.
-"""
+A character's id is its rank among the sorted distinct characters. A character that was never seen
+becomes the nearest known one (é becomes e, “ becomes ") or is dropped; `foreign` says which."""
 
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Literal, Self
 
 import numpy as np
@@ -64,11 +63,16 @@ def nearest(char: str, known: Iterable[str]) -> str | None:
     """
     known = set(known)
     forms = [char, *_variants(char)]
-    for form in forms + [c for form in forms for c in (form.lower(), form.upper())]:
+    cases = [case for form in forms for case in (form.lower(), form.upper())]
+    for form in forms + cases:
         for candidate in (form, *_variants(form)):
             if candidate in known:
                 return candidate
     return None
+
+
+def _it(things: Sized) -> str:
+    return "it" if len(things) == 1 else "them"
 
 
 class CharTokenizer:
@@ -78,8 +82,11 @@ class CharTokenizer:
         """`characters`: every known character once, sorted."""
         assert list(characters) == sorted(set(characters)), "characters must be sorted and distinct"
         self.characters = characters
-        self._codes = np.frombuffer(characters.encode("utf-32-le"), dtype=np.uint32)
-        # the table from code point to id has one more entry, which every larger code point is sent to
+        self._codes = np.frombuffer(
+            characters.encode("utf-32-le", "surrogatepass"), dtype=np.uint32
+        )
+        # the table from code point to id has one more entry, which every larger code point is sent
+        # to
         self._table = np.full(int(self._codes.max(initial=0)) + 2, -1, dtype=np.int32)
         self._table[self._codes] = np.arange(len(characters))
         self._nearest: dict[str, str | None] = {}
@@ -118,7 +125,8 @@ class CharTokenizer:
         return self._nearest[char]
 
     def ranks(self, text: str) -> NDArray[np.int32]:
-        """The id of every character, -1 where it is unknown: (len(text),). Over 50 M characters a second."""
+        """The id of every character, -1 where it is unknown: (len(text),). Over 50 M characters a
+        second."""
         ranks = np.empty(len(text), dtype=np.int32)
         for start in range(0, len(text), _CHUNK):
             chunk = text[start : start + _CHUNK].encode("utf-32-le", "surrogatepass")
@@ -127,14 +135,15 @@ class CharTokenizer:
         return ranks
 
     def encode_array(self, text: str, unknown: Unknown = "nearest") -> NDArray[np.unsignedinteger]:
-        """`encode` for large texts: an array of `dtype`, made without a Python object for each id."""
+        """`encode` for large texts: an array of `dtype`, made without a Python object for each
+        id."""
         ranks = self.ranks(text)
         if len(ranks) and ranks.min() < 0:
             foreign = self.foreign(text)
             if unknown == "error":
                 listed = ", ".join(f"{char!r} (U+{ord(char):04X})" for char in foreign)
                 raise UnknownCharacterError(
-                    f"The model never saw {listed}. Leave {'it' if len(foreign) == 1 else 'them'} out, "
+                    f"The model never saw {listed}. Leave {_it(foreign)} out, "
                     'or let the nearest known character stand in (unknown="nearest").'
                 )
             plain = text.translate({ord(char): stand_in for char, stand_in in foreign.items()})
@@ -142,8 +151,8 @@ class CharTokenizer:
         return ranks.astype(self.dtype)
 
     def encode(self, text: str, unknown: Unknown = "nearest") -> list[int]:
-        """Text to ids. Unknown characters are replaced by the nearest or dropped (see `foreign`); with
-        `unknown="error"` they raise UnknownCharacterError, which lists them."""
+        """Text to ids. Unknown characters are replaced by the nearest or dropped (see `foreign`);
+        with `unknown="error"` they raise UnknownCharacterError, which lists them."""
         ids: list[int] = self.encode_array(text, unknown).tolist()
         return ids
 

@@ -5,13 +5,13 @@
         match event:
             case Evaluated(step, nats): print(step, nats)
 
-Everything lives in the run folder: `prepare` resolves the settings and writes them with the encoded text,
-and `train` continues from whatever the folder holds, be it nothing yet or a run that was killed. Batches
-and dropout are functions of (seed, step), so a resumed run ends with the same bits as an unbroken one.
+Everything lives in the run folder: `prepare` resolves the settings and writes them with the encoded
+text, and `train` continues from whatever the folder holds, be it nothing yet or a run that was
+killed. Batches and dropout are functions of (seed, step), so a resumed run ends with the same bits
+as an unbroken one.
 
-Reading order: `train` is the loop; `optimizers` and `learning_rate_factor` are the recipe; `Trainer` holds
-what the loop changes.
-"""
+Reading order: `train` is the loop; `optimizers` and `learning_rate_factor` are the recipe;
+`Trainer` holds what the loop changes."""
 
 import contextlib
 import copy
@@ -42,7 +42,7 @@ SAMPLE = GenerateConfig(length=300, temperature=0.8)
 EVALUATED_CHARACTERS = 16_384  # of the validation part, at most, while training
 
 
-# --- events -----------------------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,12 @@ Event = Started | Step | Evaluated | Sampled | Saved | Noted | Finished
 ENDED = {"finished": "done", "stopped early": "patience", "diverged": "diverged"}  # status: reason
 
 
-# --- before the first step --------------------------------------------------------------------------------
+# --- before the first step ------------------------------------------------------------------------
 
 
 def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = False) -> RunFolder:
-    """A new, locked run folder with the settings resolved and the text encoded; nothing trained yet.
+    """A new, locked run folder with the settings resolved and the text encoded; nothing trained
+    yet.
 
     Raises SettingError or TextError before anything is written, RunError if `out` is taken.
     """
@@ -187,14 +188,16 @@ def check_device(config: TrainConfig) -> None:
 
 
 def choose_device(config: TrainConfig) -> torch.device:
-    """`--device`, with auto resolved: a GPU where there is one; small models are not faster on mps."""
+    """`--device`, with auto resolved: a GPU where there is one; small models are not faster on
+    mps."""
     if config.device != "auto":
         return torch.device(config.device)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """`--precision`, with auto resolved: bf16 on a GPU that has it; on a CPU its casts cost more."""
+    """`--precision`, with auto resolved: bf16 on a GPU that has it; on a CPU its casts cost
+    more."""
     if config.precision != "auto":
         return torch.bfloat16 if config.precision == "bf16" else torch.float32
     has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -204,9 +207,8 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
 def choose_compile(config: TrainConfig, parameters: int, device: torch.device) -> bool:
     """`--compile`, with auto resolved: where the time it saves is well above the time it takes.
 
-    Compiling takes about 30 s and saves about a quarter of a step, so it pays for runs of some minutes.
-    The estimate counts operations, not seconds, so that it is the same on every run.
-    """
+    Compiling takes about 30 s and saves about a quarter of a step, so it pays for runs of some
+    minutes. The estimate counts operations, not seconds, so that it is the same on every run."""
     assert config.steps and config.batch_size and config.block_size
     if config.compile != "auto":
         return config.compile == "on"
@@ -223,8 +225,9 @@ def is_matrix(name: str, parameter: Tensor) -> bool:
 
 
 def optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks (Jordan et al. 2024, kellerjordan.github.io/posts/muon),
-    AdamW for the rest. Only matrices decay: biases, norms and tables do not."""
+    """Muon for the matrices inside the blocks (Jordan et al. 2024,
+    kellerjordan.github.io/posts/muon), AdamW for the rest. Only matrices decay: biases, norms and
+    tables do not."""
     assert config.learning_rate is not None and config.weight_decay is not None
     named = list(model.named_parameters())
     rest = [p for name, p in named if not is_matrix(name, p)]
@@ -266,7 +269,7 @@ def snapshot_steps(steps: int, snapshots: int) -> set[int]:
     return {0, *(round(steps ** (i / max(1, snapshots - 2))) for i in range(snapshots - 1))}
 
 
-# --- the trainer's state ----------------------------------------------------------------------------------
+# --- the trainer's state --------------------------------------------------------------------------
 
 
 class Diverged(Exception):
@@ -321,8 +324,8 @@ class Trainer:
         return inputs, targets
 
     def update(self) -> float:
-        """Make one update and return the batch's loss before it; Diverged, and no update, if that or the
-        gradient is not finite."""
+        """Make one update and return the batch's loss before it; Diverged, and no update, if that
+        or the gradient is not finite."""
         inputs, targets = self.batch(self.step)
         portions = self.config.accumulate
         total = 0.0
@@ -376,8 +379,8 @@ class Trainer:
         return {name: p.detach().cpu().numpy() for name, p in self.model.state_dict().items()}
 
     def sample(self) -> str:
-        """A text by the model as it is now; the seed is the same at every step, so that only the model
-        differs."""
+        """A text by the model as it is now; the seed is the same at every step, so that only the
+        model differs."""
         tokenizer = self.run.tokenizer()
         reference = Reference(self.shape, self.weights())
         chosen = replace(SAMPLE, seed=self.config.seed)
@@ -391,7 +394,7 @@ class Trainer:
         """The last event."""
         return Finished(self.step, reason, self.best_step, self.best_nats, self.seconds)
 
-    # --- to disk and back ---------------------------------------------------------------------------------
+    # --- to disk and back -------------------------------------------------------------------------
 
     def save(self, status: str) -> None:
         """Write a checkpoint, let run.json point to it, and delete those nobody needs any more."""
@@ -445,10 +448,11 @@ class Trainer:
         steps = (int(f.name) for f in (self.run.path / "checkpoints").iterdir() if f.name.isdigit())
         self.saved = sorted(s for s in steps if s <= self.step)
 
-    # --- the clock and the compiler -----------------------------------------------------------------------
+    # --- the clock and the compiler ---------------------------------------------------------------
 
     def settle_steps(self, minutes: float, started: float) -> None:
-        """Turn minutes into a number of updates by timing some on a copy, and write it down for good."""
+        """Turn minutes into a number of updates by timing some on a copy, and write it down for
+        good."""
         self.config = planning.settle_schedule(replace(self.config, steps=1_000_000, minutes=None))
         rehearsal = copy.copy(self)
         rehearsal.model = copy.deepcopy(self.model)
@@ -482,15 +486,16 @@ class Trainer:
         ) as error:  # the compiler's own errors are many; without it training is only slower
             self.forward = self.model
             return (
-                f"The model could not be compiled ({type(error).__name__}), so it trains uncompiled. "
-                "torch.compile needs a C++ compiler; --compile off leaves this attempt out."
+                f"The model could not be compiled ({type(error).__name__}), so it trains "
+                "uncompiled. torch.compile needs a C++ compiler; --compile off leaves "
+                "this attempt out."
             )
         finally:
             self.model.zero_grad()
         return None
 
 
-# --- the loop ---------------------------------------------------------------------------------------------
+# --- the loop -------------------------------------------------------------------------------------
 
 
 def never() -> bool:
@@ -501,10 +506,9 @@ def never() -> bool:
 def train(run: RunFolder, should_stop: Callable[[], bool] = never) -> Iterator[Event]:
     """Train the model of a run folder to its end, from wherever it stands, yielding events.
 
-    `should_stop` is asked after every update; once it says True, the run is saved as it is and can be
-    resumed. Raises RunError if the folder is damaged or in use, or the disk is full; what was saved before
-    stays whole.
-    """
+    `should_stop` is asked after every update; once it says True, the run is saved as it is and can
+    be resumed. Raises RunError if the folder is damaged or in use, or the disk is full; what was
+    saved before stays whole."""
     started = time.perf_counter()
     run.lock()
     try:
@@ -615,9 +619,9 @@ def diverged_message(finished: Finished, run: RunFolder) -> str:
     """What to say when the loss became infinite or not a number."""
     config = TrainConfig.from_dict(run.load_run()["training"])
     return (
-        f"Training came apart at update {finished.step:,}: the loss or a gradient became infinite or not a "
-        f"number. The weights of update {finished.best_step:,} are safe in {run.path}. Try a smaller "
-        f"--learning-rate (it was {config.learning_rate:g})"
+        f"Training came apart at update {finished.step:,}: the loss or a gradient became "
+        f"infinite or not a number. The weights of update {finished.best_step:,} are safe in "
+        f"{run.path}. Try a smaller --learning-rate (it was {config.learning_rate:g})"
         + (
             f" or --matrix-learning-rate (it was {config.matrix_learning_rate:g})."
             if config.matrix_learning_rate
