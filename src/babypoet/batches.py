@@ -35,14 +35,15 @@ def permuted(indices: NDArray[np.int64], length: int, key: int) -> NDArray[np.in
     >>> sorted(permuted(np.arange(10), 10, key=1).tolist())
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
+    # Four rounds do for many windows; a few need six to be sent anywhere equally often.
     half = max(1, ((length - 1).bit_length() + 1) // 2)
     mask = np.uint64((1 << half) - 1)
-    keys = [np.uint64(draw(key, "feistel", i)) for i in range(4)]
+    keys = [np.uint64(draw(key, "feistel", i)) for i in range(6)]
 
     def shuffle(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
         left, right = x >> np.uint64(half), x & mask
-        for key in keys:
-            mixed = (right + key) * np.uint64(0x9E3779B97F4A7C15)
+        for round_key in keys:
+            mixed = (right + round_key) * np.uint64(0x9E3779B97F4A7C15)
             mixed ^= mixed >> np.uint64(29)
             mixed *= np.uint64(0xBF58476D1CE4E5B9)
             left, right = right, left ^ ((mixed >> np.uint64(32)) & mask)
@@ -63,11 +64,10 @@ def windows_per_epoch(length: int, block_size: int) -> int:
 def batch_starts(
     length: int, block_size: int, batch_size: int, seed: int, step: int
 ) -> NDArray[np.int64]:
-    """Where the windows of a step start: (batch_size,) offsets, each at most length - block_size -
-    1."""
+    """Where the windows of a step start: (batch_size,) offsets below length - block_size."""
     assert length > block_size, (length, block_size)
     windows = windows_per_epoch(length, block_size)
-    phases = min(block_size, length - block_size)
+    phases = length - windows * block_size  # as many as leave room for the last window
     number = step * batch_size + np.arange(batch_size)
     starts = np.empty(batch_size, dtype=np.int64)
     for epoch in np.unique(number // windows):

@@ -70,10 +70,15 @@ class ModelConfig:
                 raise SettingError(f"{flag(name)} is {value}; it must be 1 or more.")
         if not 0 <= self.dropout < 1:
             raise SettingError(f"--dropout is {self.dropout}; it must be at least 0 and below 1.")
+        if self.rope_base <= 0:
+            raise SettingError(f"rope_base is {self.rope_base}; it must be above 0.")
+        if self.rung in ("bigram", "attention"):
+            return  # neither cuts its channels into heads
         if self.n_embd % self.n_head:
+            step = self.n_head * (2 if self.rung == "modern" else 1)
             raise SettingError(
                 f"--n-embd {self.n_embd} cannot be cut into --n-head {self.n_head} equal heads; "
-                f"try --n-embd {max(1, round(self.n_embd / self.n_head)) * self.n_head}."
+                f"try --n-embd {max(1, round(self.n_embd / step)) * step}."
             )
         if self.rung == "modern" and self.n_head % self.n_kv_head:
             raise SettingError(
@@ -98,8 +103,7 @@ class ModelConfig:
 
     @property
     def n_hidden(self) -> int:
-        """F of the SwiGLU layer: 8/3 of n_embd, which costs what GELU's 4 do, rounded up to
-        eights."""
+        """F of the SwiGLU layer: 8/3 of n_embd, which costs what GELU's 4 do, in eights."""
         return -(-8 * self.n_embd // 3 // 8) * 8
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,8 +164,7 @@ class TrainConfig:
     keep: int = 2
     """How many of the latest checkpoints to keep beside the best one."""
     holdout: int | float | None = None
-    """The part held out for judging: a share below 1, or a number of characters; a tenth if not
-    given."""
+    """The part held out for judging: a share below 1, or a number of characters."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -203,7 +206,7 @@ class TrainConfig:
     def _require(self, name: str, holds: Callable[[float], bool], what: str) -> None:
         value = getattr(self, name)
         if value is not None and not holds(value):
-            raise SettingError(f"{flag(name)} is {value:g}; it must be {what}.")
+            raise SettingError(f"{flag(name)} is {value}; it must be {what}.")
 
     def given(self) -> dict[str, Any]:
         """The settings that differ from the defaults: those given by hand."""
@@ -227,8 +230,7 @@ class GenerateConfig:
     length: int = 500
     """How many characters to write."""
     temperature: float = 0.8
-    """How daring: 0 always takes the likeliest character, 1 draws as the model predicts, more is
-    wilder."""
+    """How daring: 0 always takes the likeliest character, 1 draws as predicted, more is wilder."""
     top_k: int | None = None
     """Draw from the K likeliest characters only."""
     top_p: float | None = None

@@ -22,7 +22,8 @@ Dimension key
 The two reserved rows stand for `<|unk|>` and `<|endoftext|>`, which other programs insist on. They
 are never a target, so training pushes them down; they are cut off before logits are returned.
 `loss` counts them, as a program that loads all R rows would: it lies above the cross-entropy of the
-returned logits by a hair."""
+returned logits by a hair.
+"""
 
 import functools
 import math
@@ -110,7 +111,7 @@ def gelu(x: Tensor) -> Tensor:
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """One half opens and closes the other: gate * sigmoid(gate) * up (Shazeer 2020,
     arXiv:2002.05202)."""
-    return gate / (1 + torch.exp(-gate)) * up
+    return gate * torch.sigmoid(gate) * up
 
 
 def _attention_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -195,8 +196,7 @@ class Rung(nn.Module):
         raise NotImplementedError
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> Result:
-        """idx, targets: (B, T) ids -> logits (B, T, V) and the mean loss in nats, if there are
-        targets."""
+        """idx, targets: (B, T) ids -> logits (B, T, V), and the mean loss in nats or None."""
         assert idx.shape[1] <= self.config.block_size, (idx.shape, self.config.block_size)
         scores = self.scores(idx).float()
         loss = None if targets is None else cross_entropy(scores, targets)
@@ -209,8 +209,7 @@ class Rung(nn.Module):
 
 
 class Bigram(Rung):
-    """V1: a table of letter pairs. The next character is guessed from this one, and from nothing
-    else."""
+    """V1: a table of letter pairs. The next character is guessed from this one alone."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -244,8 +243,9 @@ class Attention(Rung):
     """V2: characters talk to each other.
 
     Unlike V1: a character is a vector (what it is, plus where it stands), and one attention head
-    mixes in the vectors of earlier ones. One layer; nothing is carried around it and nothing is
-    normalised."""
+    mixes in the vectors of earlier ones. One layer; nothing is carried around it, and nothing
+    is normalised.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -291,8 +291,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class MultiHead(Attention):
-    """V3: many heads. Unlike V2: the one wide head is cut into n_head narrow ones, and
-    projected."""
+    """V3: many heads. Unlike V2: the wide head is cut into n_head narrow ones, and projected."""
 
     @staticmethod
     def mixer(config: ModelConfig) -> nn.Module:
@@ -329,8 +328,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Look around, then think: attention and feed-forward, each added to the stream that passes
-    by."""
+    """Look around, then think: attention and feed-forward, each added to the passing stream."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -350,8 +348,9 @@ class Transformer(Rung):
     """V4: the GPT-2 block, as in `transformers`' GPT2LMHeadModel (Radford et al. 2019).
 
     Unlike V3: a residual stream that every layer reads and adds to, LayerNorm before each reading,
-    a feed-forward layer after each attention, n_layer of these blocks, dropout, and biases
-    throughout."""
+    a feed-forward layer after each attention, n_layer of these blocks, dropout, and
+    biases throughout.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -380,8 +379,7 @@ class Transformer(Rung):
 
 
 class RMSNorm(nn.Module):
-    """`rms_norm` with a learned scale for each channel: LayerNorm without the centring and the
-    shift."""
+    """`rms_norm` with a learned scale for each channel: LayerNorm less centring and shift."""
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -422,8 +420,7 @@ class GroupedQueryAttention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """A feed-forward layer with a gate: half of what was widened decides how much of the rest
-    passes."""
+    """Feed-forward with a gate: half of what was widened decides how much of the rest passes."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

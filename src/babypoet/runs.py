@@ -66,8 +66,7 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: whoever opens `path`, even after a crash, sees the old or the
-    new."""
+    """Replace a file as a whole: even after a crash, `path` is the old one or the new one."""
     temporary = path.with_name(path.name + ".tmp")
     write_synced(temporary, content)
     os.replace(temporary, path)
@@ -117,8 +116,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, overwrite: bool = False) -> Self:
-        """A new, locked run folder. An existing folder is a RunError, unless it is a run and
-        `overwrite`."""
+        """A new, locked run folder. An existing one is a RunError, unless it is to be replaced."""
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; give another --out.")
         if path.exists() and any(path.iterdir()):
@@ -232,8 +230,7 @@ class RunFolder:
     # --- checkpoints/ and history/ ----------------------------------------------------------------
 
     def _save_whole(self, folder: Path, tensors: Mapping[str, Tensors], state: Any) -> None:
-        """Write a folder of safetensors files, state.json and manifest.json so that it appears
-        whole."""
+        """Write a folder of safetensors files, state.json and manifest.json: it appears whole."""
         temporary = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -288,8 +285,7 @@ class RunFolder:
         return self._load_whole(self.checkpoint(chosen), "model")
 
     def prune(self, keep: Iterable[int]) -> None:
-        """Delete every checkpoint but those of the steps in `keep`, and what crashes left
-        behind."""
+        """Delete every checkpoint but those of `keep`, and what crashes left behind."""
         names = {self.checkpoint(step).name for step in keep}
         for folder in (self.path / "checkpoints").iterdir():
             if folder.name not in names:
