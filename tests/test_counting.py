@@ -292,6 +292,14 @@ def test_nothing_of_the_held_out_part_is_counted(poems):
     assert two.ppmd < one.ppmd - 0.2  # which learns while it reads
 
 
+def test_the_order_is_not_chosen_on_the_held_out_part():
+    """What repeats is counted best by a high order, and a fair coin by the lowest."""
+    train = held_out = np.tile([0, 0, 1, 1], 50)
+    coin = np.random.default_rng(6).integers(0, 2, 400)
+    assert choose_order(train, coin, 2) == 1 < choose_order(train, held_out, 2)
+    assert baselines(train, coin, held_out, "ab").ngram_order == 1
+
+
 def test_best_is_what_sees_no_more_than_the_model():
     some = counting.Baselines(4.0, 3.0, 2.0, 2.0, 1.0, 5, 0.5, 10, 10)
     assert some.best() == ("bigram", 2.0)

@@ -712,3 +712,13 @@ def test_one_batch_can_be_memorised(rung: str) -> None:
 
 def test_a_bigram_cannot_memorise_it() -> None:
     assert memorised("bigram", steps=300) > 0.3
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+def test_the_base_of_rope_is_the_setting() -> None:
+    for base in (10.0, 10000.0):
+        model = build(config("modern", rope_base=base))
+        for name, table in zip(("cosine", "sine"), ladder.rope_tables(BLOCK, 4, base), strict=True):
+            assert torch.equal(model.get_buffer(name), table)

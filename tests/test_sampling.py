@@ -339,6 +339,24 @@ def test_a_longer_text_begins_the_same() -> None:
     assert long.startswith(short)
 
 
+class Even:
+    """A model that finds every character as likely, always."""
+
+    config = MODEL
+
+    def start(self) -> "Even":
+        return self
+
+    def extend(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        return np.zeros(11, np.float32)
+
+
+def test_each_character_has_a_draw_of_its_own() -> None:
+    """That of (seed, position, sample), and where all are as likely it is the character."""
+    written = list(stream(Even(), [3], GenerateConfig(length=50, temperature=1, seed=4), sample=2))
+    assert written == [int(11 * uniform(4, position, stream=2)) for position in range(50)]
+
+
 def test_every_setting_reaches_the_draw() -> None:
     config = GenerateConfig(length=80, temperature=2)
     greedy = text(replace(config, temperature=0))

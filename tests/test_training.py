@@ -241,6 +241,24 @@ def test_gradients_are_clipped(text: str, tmp_path: Path) -> None:
     assert norms[0] == pytest.approx(1e-3, rel=1e-3)
 
 
+def test_each_optimizer_follows_the_schedule_to_its_own_peak(text: str, tmp_path: Path) -> None:
+    """What the metrics say is only half of it: this is what the optimizers had when they moved."""
+    peaks = {"adamw": 0.01, "muon": 0.03}
+    config = replace(TINY, learning_rate=0.01, matrix_learning_rate=0.03, warmup=4)
+    run = begin(text, tmp_path / "run", config)
+    trainer = training.Trainer(run, run.load_run())
+    had: dict[str, list[float]] = {name: [] for name in peaks}
+    for name, optimizer in trainer.optimizers.items():
+        optimizer.register_step_pre_hook(
+            lambda optimizer, *_, had=had[name]: had.append(optimizer.param_groups[0]["lr"])
+        )
+    for _ in range(12):
+        trainer.update()
+    for name, peak in peaks.items():
+        expected = [peak * learning_rate_factor(step, steps=12, warmup=4) for step in range(12)]
+        assert had[name] == pytest.approx(expected), name
+
+
 def test_looking_does_not_change_what_is_learned(
     text: str, tmp_path: Path, unbroken: RunFolder
 ) -> None:
@@ -293,6 +311,55 @@ def test_v1_reaches_the_count_from_above(poems: str, tmp_path: Path) -> None:
 # --- honesty --------------------------------------------------------------------------------------
 
 
+def losses_to_come(monkeypatch: pytest.MonkeyPatch, *nats: float) -> None:
+    """What the next evaluations will find."""
+    coming = iter(nats)
+    monkeypatch.setattr(evaluation, "exact_loss", lambda *_: next(coming))
+
+
+def test_the_best_is_the_lowest_and_the_first_of_equals(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(text, tmp_path / "run")
+    trainer = training.Trainer(run, run.load_run())
+    losses_to_come(monkeypatch, 3.0, 2.0, 2.0, 2.5, 1.5)
+    found = []
+    for step in range(5):
+        trainer.step = step
+        found.append((trainer.evaluate(), trainer.best_step, trainer.evaluations_since_best))
+    assert found == [(True, 0, 0), (True, 1, 0), (False, 1, 1), (False, 1, 2), (True, 4, 0)]
+
+
+def test_the_best_weights_outlive_later_ones(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one checkpoint kept, those of step 3 are still there at step 12, and are the model."""
+    losses_to_come(monkeypatch, 4.0, 1.0, 2.0, 3.0, 3.5)
+    run = begin(text, tmp_path / "run", replace(TINY, keep=1))
+    finish(run)
+    assert run.load_run()["best"] == {"step": 3, "validation_nats": 1.0}
+    kept = sorted(folder.name for folder in (run.path / "checkpoints").iterdir())
+    assert kept == ["00000003", "00000012"]
+    best, last = run.weights(), run.weights(12)
+    assert all(np.array_equal(best[name], w) for name, w in run.weights(3).items())
+    assert not all(np.array_equal(best[name], w) for name, w in last.items())
+
+
+def test_the_live_loss_is_that_of_the_validation_part(text: str, tmp_path: Path) -> None:
+    run = begin(text, tmp_path / "run")
+    trainer = training.Trainer(run, run.load_run())
+    for _ in range(12):
+        trainer.update()
+    trainer.evaluate()
+    part = corpus.load_parts(run.path / "data")
+    exact, other = (
+        evaluation.exact_loss(trainer.model, part.validation, before)
+        for before in (int(part.train[-1]), int(part.train[-1]) + 1)
+    )
+    assert trainer.nats == pytest.approx(exact, abs=1e-9)
+    assert trainer.nats != pytest.approx(other, abs=1e-6)
+
+
 def test_the_held_out_part_changes_nothing(text: str, tmp_path: Path) -> None:
     """Other held-out text of the same alphabet: the same weights, settings, curve and history. Red
     when anything is chosen on it."""
@@ -333,6 +400,84 @@ def test_a_stopped_run_ends_with_the_same_bits(
     assert run.load_run()["checkpoint"]["step"] == after
     finish(RunFolder.open(run.path))
     assert_as_unbroken(run, unbroken)
+
+
+def test_a_resumed_run_remembers_its_best_and_its_patience(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worse at steps 6, 9 and 12, and interrupted between: the third time is enough."""
+    losses_to_come(monkeypatch, 4.0, 1.0, 2.0, 3.0, 3.5, 3.5, 3.5)
+    run = begin(text, tmp_path / "run", replace(TINY, steps=30, patience=3))
+    finish(run, stop_after=7)
+    finished = finish(RunFolder.open(run.path))[-1]
+    assert isinstance(finished, Finished)
+    assert (finished.reason, finished.step) == ("patience", 12)
+    assert (finished.best_step, finished.best_nats) == (3, 1.0)
+
+
+def test_a_run_whose_data_was_changed_is_not_resumed(text: str, tmp_path: Path) -> None:
+    run = begin(text, tmp_path / "run")
+    finish(run, stop_after=4)
+    part = np.load(run.path / "data" / "train.npy")
+    part[0] ^= 1
+    np.save(run.path / "data" / "train.npy", part)
+    before = last_weights(run)
+    with pytest.raises(RunError, match=r"train\.npy is missing or was changed"):
+        finish(RunFolder.open(run.path))
+    assert last_weights(run) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot sync a folder")
+def test_what_takes_a_name_is_on_the_disk_before_and_its_name_after(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file and folder is synced before it is renamed, and the folder it is in before the next
+    is: a power cut, unlike a crash, also forgets what was written and not synced."""
+    run = begin(text, tmp_path / "run")
+    fsync, rename = os.fsync, os.replace
+    synced: set[int] = set()
+    unsynced_names: list[Path] = []
+    renamed = 0
+
+    def watched_fsync(handle: int) -> None:
+        fsync(handle)
+        synced.add(os.fstat(handle).st_ino)
+        unsynced_names[:] = [p for p in unsynced_names if p.parent.stat().st_ino not in synced]
+
+    def watched_rename(old: Path, new: Path) -> None:
+        nonlocal renamed
+        assert not unsynced_names
+        assert {p.stat().st_ino for p in (old, *old.rglob("*"))} <= synced, old
+        rename(old, new)
+        renamed += 1
+        synced.clear()
+        unsynced_names.append(new)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_rename)
+    finish(run)
+    assert not unsynced_names
+    assert renamed > 15
+
+
+def test_run_json_never_points_to_what_is_not_there(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_run, pointed = RunFolder.save_run, set()
+
+    def watched(run: RunFolder, record: Any) -> None:
+        for name in ("checkpoint", "best"):
+            if record[name] is not None:
+                run.load_checkpoint(record[name]["step"])
+                pointed.add(record[name]["step"])
+        save_run(run, record)
+
+    monkeypatch.setattr(RunFolder, "save_run", watched)
+    run = begin(text, tmp_path / "run")
+    finish(run)
+    assert pointed == {0, 3, 6, 9, 12}
+    for name in ("checkpoint", "best"):
+        run.load_checkpoint(run.load_run()[name]["step"])
 
 
 class Crash(BaseException):

@@ -3,21 +3,29 @@
 Every function returns text for standard output; the live view is `terminal.py`.
 """
 
+import contextlib
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babypoet import corpus, counting, evaluation, pictures, runs
+from rich.cells import cell_len
+
+from babypoet import corpus, counting, evaluation, pictures, runs, terminal
 from babypoet.errors import RunError
 from babypoet.poet import Poet
 from babypoet.runs import RunFolder
-from babypoet.terminal import clock, loss_words, note, table
+from babypoet.terminal import clock, loss_words, printable, quoted, table, wrapped
 
 if TYPE_CHECKING:
     from babypoet.training import Finished
 
 COUNTED = 1_000_000  # characters the opponents read while somebody waits for the first update
+
+
+# --- opponents ------------------------------------------------------------------------------------
 
 
 def opponents(run: RunFolder) -> dict[str, float]:
@@ -38,33 +46,123 @@ def opponents(run: RunFolder) -> dict[str, float]:
     return named | {f"best counter (order {order})": nats(order)} if order > 2 else named
 
 
-def after_training(run: RunFolder, finished: "Finished", quiet: bool = False) -> str:
-    """The end of a training: the first text beside the last, the verdict, and what to do next."""
+class Counting:
+    """The opponents of a run, counted beside its training.
+
+    counting = Counting()
+    counting.start(run)
+    counting()          # {} until they are known
+    counting.result()   # waits for them
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, float] = {}
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def __call__(self) -> Mapping[str, float]:
+        return self._known
+
+    def start(self, run: RunFolder) -> None:
+        """Begin to count, unless that was begun before."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._count, args=(run,), daemon=True)
+            self._thread.start()
+
+    def _count(self, run: RunFolder) -> None:
+        try:
+            self._known = opponents(run)
+        except Exception as error:  # told by `result`, and not in the middle of the picture
+            self._error = error
+
+    def result(self) -> Mapping[str, float]:
+        """The opponents, once they are counted; an error in counting is raised here."""
+        assert self._thread is not None, "start it first"
+        self._thread.join()
+        if self._error:
+            raise self._error
+        return self._known
+
+
+# --- the end of a training ------------------------------------------------------------------------
+
+
+def after_training(
+    run: RunFolder, finished: "Finished", opponents: Mapping[str, float], quiet: bool = False
+) -> str:
+    """The end of a training: the first text beside the last, the verdict, and what to do next.
+
+    The verdict is written into run.json, and the loss curve into loss.svg and loss.png."""
     poet = Poet(run)
     found = poet.evaluate()
     record = run.load_run()
     run.save_run({**record, "verdict": found.to_dict()})
     metrics = run.lines("metrics.jsonl")
-    pictures.save_loss_curves(run.path, {str(record["model"]["rung"]): metrics}, opponents(run))
+    pictures.save_loss_curves(run.path, {str(record["model"]["rung"]): metrics}, opponents)
     if quiet:
         return f"{run.path}\t{found.held_out.nats:.4f}"
     samples = run.lines("samples.jsonl")
-    lines = ["Before the first update it wrote:", indented(samples[0]["text"]), ""]
-    lines += [f"After update {samples[-1]['step']:,} it writes:", indented(samples[-1]["text"]), ""]
+    first, last = samples[0], samples[-1]
+    beside = side_by_side(
+        ("before the first update it wrote", first["text"]),
+        (f"after {last['step']:,} updates it writes", last["text"]),
+        terminal.columns(),
+    )
+    said = _how_it_ended(finished)
+    where = f"Trained in {clock(finished.seconds)}. The run is in {run.path}; loss.png is its curve."
+    return "\n\n".join([beside, *said, _standing(poet, found), f"{where}\n{_next(poet)}"])
+
+
+def _how_it_ended(finished: "Finished") -> list[str]:
     if finished.reason == "patience":
-        lines.append(f"Stopped early: no better since update {finished.best_step:,}.")
-    elif finished.best_step != finished.step:
-        lines.append(
-            f"The best weights, by the validation part, are those of update {finished.best_step:,}."
-        )
-    lines += found.sentences()
-    lines += [
-        "",
-        f"Trained in {clock(finished.seconds)}. The run is in {run.path}; loss.png is its curve.",
-        "Next: " + f'babypoet generate --run {run.path} --prompt "love this"',
-        "      " + f"babypoet evaluate --run {run.path}",
+        return [f"Stopped early: no better since update {finished.best_step:,}."]
+    if finished.best_step != finished.step:
+        return [
+            f"The best weights, by the validation part, are those of update "
+            f"{finished.best_step:,}. They are the ones that are kept and judged."
+        ]
+    return []
+
+
+def _next(poet: Poet) -> str:
+    """What to type next."""
+    run = f" --run {quoted(poet.run.path)}"
+    prompt = suggested_prompt(poet)
+    lines = [
+        f"babypoet generate{run}" + (f' --prompt "{prompt}"' if prompt else ""),
+        f"babypoet evaluate{run}",
+        "babypoet ladder" if poet.config.rung == "modern" else "babypoet train --rung modern",
     ]
-    return "\n".join(lines)
+    return "\n".join(f"{'Next:' if i == 0 else '':6}{line}" for i, line in enumerate(lines))
+
+
+def suggested_prompt(poet: Poet) -> str:
+    """Something to begin with that the model can read: "love this", or the first words of a line
+    of its text that a shell takes as they are; "" where there are none."""
+    if not poet.tokenizer.foreign("love this"):
+        return "love this"
+    lines = (" ".join(line.split()[:2])[:20] for line in poet.training_text(10_000).split("\n")[1:])
+    return next((s for s in lines if s and s.isprintable() and not set(s) & set("\"'\\$`!%-")), "")
+
+
+def side_by_side(left: tuple[str, str], right: tuple[str, str], width: int, rows: int = 10) -> str:
+    """Two texts under their headings in two columns, or below each other where it is narrow.
+
+    >>> print(side_by_side(("first", "a b"), ("last", "love"), 80))
+    first                                   last
+    ─────────────────────────────────────   ────────────────────────────────────────
+    a b                                     love
+    """
+    narrow = width < 70
+    half = width if narrow else (width - 3) // 2
+    blocks = []
+    for heading, text in (left, right):
+        lines = [line for line in wrapped(text.strip("\n"), half)][:rows]
+        blocks.append([heading, "─" * half, *lines])
+    if narrow:
+        return "\n".join([*blocks[0], "", *blocks[1]])
+    pairs = zip_longest(*blocks, fillvalue="")
+    return "\n".join((a + " " * (half - cell_len(a) + 3) + b).rstrip() for a, b in pairs)
 
 
 def indented(text: str, lines: int = 8, width: int = 76) -> str:
@@ -74,14 +172,7 @@ def indented(text: str, lines: int = 8, width: int = 76) -> str:
     return "\n".join("    " + printable(line) for line in shown)
 
 
-def printable(text: str) -> str:
-    """Text in which control characters are written as escapes, so that they cannot steer a
-    terminal.
-
-    >>> printable("a\\x1b[2J")
-    'a\\\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+# --- the verdict ----------------------------------------------------------------------------------
 
 
 def verdict(poet: Poet, as_json: bool) -> str:
@@ -89,6 +180,11 @@ def verdict(poet: Poet, as_json: bool) -> str:
     found = poet.evaluate()
     if as_json:
         return json.dumps(found.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
+    return _standing(poet, found)
+
+
+def _standing(poet: Poet, found: evaluation.Verdict) -> str:
+    """The model among its opponents, and the verdict in words."""
     counted = found.baselines
     rows: list[tuple[str, float | None]] = [
         ("even guessing", counted.uniform),
@@ -105,20 +201,24 @@ def verdict(poet: Poet, as_json: bool) -> str:
         for name, loss in losses.items()
     ]
     heading = ["on the held-out part", "nats", "bits", "torn between"]
-    return table(heading, cells) + "\n\n" + "\n".join(found.sentences())
+    sentences = [printable(sentence) for sentence in found.sentences()]
+    return f"{table(heading, cells)}\n\n{terminal.paragraphs(sentences, terminal.columns())}"
 
 
 def on_text(poet: Poet, path: Path, as_json: bool) -> str:
     """The loss on a text of one's own."""
-    text = corpus.read_text(path)
-    loss, unknown = evaluation.loss_on_text(poet.model, poet.tokenizer, text)
+    loss, unknown = poet.loss_on(corpus.read_text(path))
     if as_json:
         return json.dumps(
             {"text": loss.to_dict(), "unknown_share": unknown}, indent=1, allow_nan=False
         )
+    said = f"{path}: {loss_words(loss.nats)} ({loss.characters:,} characters)"
     if unknown:
-        note(f"{unknown:.2%} of the characters are unknown to it; each is charged as a blind guess")
-    return f"{path}: {loss_words(loss.nats)} ({loss.characters:,} characters)"
+        said += f"\n{unknown:.2%} of the characters are unknown to it; each counts as a blind guess"
+    return said
+
+
+# --- runs -----------------------------------------------------------------------------------------
 
 
 def state(run: RunFolder, record: dict[str, Any]) -> str:
@@ -129,22 +229,38 @@ def state(run: RunFolder, record: dict[str, Any]) -> str:
 
 
 def runs_table(paths: Sequence[Path] = ()) -> str:
-    """A line for each run, and after several named ones the settings in which they differ."""
-    found = [RunFolder.open(path) for path in (paths or runs.list_runs())]
-    if not found:
-        raise RunError("There are no runs under runs yet. Train one: babypoet train")
-    records = [run.load_run() for run in found]
-    rows = [_row(run, record) for run, record in zip(found, records, strict=True)]
-    listed = table(["run", "rung", "update", "validation", "held out", "state"], rows)
+    """A line for each run, and after several named ones the settings in which they differ.
+
+    A damaged run is a RunError where it was named, and a line that says so where it was not."""
     if not paths:
-        return listed
+        return _all_runs()
+    found = [RunFolder.open(path) for path in paths]
+    records = [run.load_run() for run in found]
+    listed = table(HEADINGS, [_row(run, record) for run, record in zip(found, records, strict=True)])
     settings = [{**r["model"], **r["training"], "text": r["text"]["name"]} for r in records]
-    differing = [k for k in settings[0] if len({str(s.get(k)) for s in settings}) > 1]
-    rows = [[name, *(str(s.get(name)) for s in settings)] for name in differing]
-    compared = (
-        table(["setting", *(run.path.name for run in found)], rows) if rows else "no difference"
-    )
+    names = dict.fromkeys(name for each in settings for name in each)
+    rows = [[name, *(str(s.get(name)) for s in settings)] for name in names]
+    differing = [row for row in rows if len(set(row[1:])) > 1]
+    headings = ["setting", *(run.path.name for run in found)]
+    compared = table(headings, differing) if differing else "in nothing but their results"
     return f"{listed}\n\nwhere they differ\n{compared}"
+
+
+HEADINGS = ["run", "rung", "update", "validation", "held out", "state"]
+
+
+def _all_runs() -> str:
+    paths = runs.list_runs()
+    if not paths:
+        raise RunError("There are no runs under runs yet. Train one: babypoet train")
+    rows = []
+    for path in paths:
+        row = [path.as_posix(), "-", "-", "-", "-", "unreadable"]
+        with contextlib.suppress(RunError):
+            run = RunFolder.open(path)
+            row = _row(run, run.load_run())
+        rows.append(row)
+    return table(HEADINGS, rows)
 
 
 def _row(run: RunFolder, record: dict[str, Any]) -> list[str]:
@@ -152,7 +268,8 @@ def _row(run: RunFolder, record: dict[str, Any]) -> list[str]:
     best = (record["best"] or {}).get("validation_nats")
     held_out = record.get("verdict", {}).get("held_out", {}).get("nats")
     nats = [f"{x:.4f}" if x is not None else "-" for x in (best, held_out)]
-    done = f"{step:,}/{record['training']['steps'] or 0:,}"
+    steps = record["training"]["steps"]
+    done = f"{step:,}/{steps:,}" if steps else f"{step:,}"
     return [run.path.as_posix(), record["model"]["rung"], done, *nats, state(run, record)]
 
 
@@ -160,11 +277,10 @@ def one_run(path: Path) -> str:
     """What there is to know about a run without judging it anew."""
     run = RunFolder.open(path)
     record = run.load_run()
-    lines = [runs_table([path]).split("\n\n")[0], ""]
+    lines = [table(HEADINGS, [_row(run, record)]), ""]
     lines.append(f"text: {record['text']['name']}, {record['text']['characters']:,} characters")
-    lines += [
-        f"{name}: {value}" for name, value in {**record["model"], **record["training"]}.items()
-    ]
+    settings = {**record["model"], **record["training"]}
+    lines += [f"{name}: {value}" for name, value in settings.items() if value is not None]
     samples = run.lines("samples.jsonl")
     if samples:
         lines += ["", f"what it wrote after update {samples[-1]['step']:,}:"]
