@@ -3,9 +3,10 @@
 
     python bench/memory.py [TEXT] [--megabytes 200] [--json]
 
-Three processes, one after another: one that only imports torch, and `babypoet train` for 20 updates,
-once on the built-in poems and once on the large text. Without TEXT, the large text is made of the
-built-in poems, their lines shuffled anew for each repetition. Unix only: Windows keeps no such record.
+Three processes, one after another: one that only imports torch, and `babypoet train` for 20
+updates, once on the built-in poems and once on the large text. Without TEXT, the large text is made
+of the built-in poems, their lines shuffled anew for each repetition. Unix only: Windows keeps no
+such record.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The plan: nothing left open, what was given kept, what is impossible said with its numbers."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,16 @@ from babypoet.planning import (
     CHARACTERS_PER_UPDATE,
     CHECKPOINT_BYTES,
     CONTEXT,
+    MOST_DROPOUT,
+    PASSES,
     STEPS,
     Plan,
     disk_bytes,
     make_plan,
     parameters,
-    settle_schedule,
 )
 
-POEMS = {"train": 191_097, "validation": 10_057, "vocab_size": 79}
+POEMS = {"train": 191_097, "vocab_size": 79}
 DEEP = ("transformer", "modern")
 every_rung = pytest.mark.parametrize("rung", RUNG_NAMES)
 
@@ -45,7 +46,7 @@ def test_every_setting_is_resolved(rung: str) -> None:
     made = plan(rung=rung)
     without_muon = set() if rung in DEEP else {"matrix_learning_rate"}
     assert still_open(made.training) == {"minutes", "patience", "holdout"} | without_muon
-    assert made.training.steps == STEPS
+    assert made.training.steps == STEPS[1]
     assert made.notes == ()
 
 
@@ -65,14 +66,27 @@ def test_a_plan_planned_again_is_itself(rung: str) -> None:
     assert make_plan(made.training, **POEMS) == made
 
 
-def test_with_minutes_only_the_schedule_stays_open_until_the_steps_are_known() -> None:
-    timed = plan(minutes=2.5).training
-    assert still_open(timed) == {"steps", "warmup", "evaluate_every", "patience", "holdout"}
-    counted = settle_schedule(
-        TrainConfig.from_dict({**timed.to_dict(), "steps": 500, "minutes": None})
-    )
-    assert counted == plan(steps=500).training
-    assert (counted.warmup, counted.evaluate_every) == (25, 25)
+def test_with_minutes_only_the_schedule_stays_open() -> None:
+    """Until the trainer knows how many steps there is time for, and plans again with them."""
+    timed, counted = plan(minutes=2.5), plan(steps=500)
+    assert still_open(timed.training) == {
+        "steps", "warmup", "evaluate_every", "patience", "holdout",
+    }  # fmt: skip
+    assert replace(timed.model, dropout=0.0) == replace(counted.model, dropout=0.0)
+    assert (counted.training.warmup, counted.training.evaluate_every) == (25, 25)
+
+
+@pytest.mark.parametrize("train", [60, 4_000, 20_000, 60_000, 10**6, 10**9])
+def test_a_short_text_is_read_so_often_and_a_long_one_for_so_long(train: int) -> None:
+    made = plan({"train": train}).training
+    assert made.steps is not None and made.batch_size is not None and made.block_size is not None
+    least, most = STEPS
+    assert least <= made.steps <= most
+    read = made.batch_size * made.block_size / train  # passes in one step
+    if least < made.steps < most:
+        assert PASSES - read <= made.steps * read <= PASSES
+    assert (made.steps == most) == (most * read <= PASSES)
+    assert (made.steps == least) == ((least + 1) * read > PASSES)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 19, 20, 21])
@@ -96,7 +110,8 @@ GIVEN: dict[str, Any] = {
 def test_what_was_given_is_kept(rung: str) -> None:
     """Zeros too, which are false."""
     assert set(GIVEN) == {f.name for f in fields(TrainConfig)} - {"rung", "minutes"}
-    resolved = plan(rung=rung, **GIVEN).training.to_dict()
+    short = {"train": 200}  # read eight times, for which some dropout would be chosen
+    resolved = plan(short, rung=rung, **GIVEN).training.to_dict()
     assert {name: resolved[name] for name in GIVEN} == GIVEN
 
 
@@ -123,12 +138,27 @@ def test_an_update_has_its_characters_in_equal_portions(accumulate: int, block_s
 # --- the context ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("train", "context"), [(10**6, CONTEXT), (4 * CONTEXT, CONTEXT), (54, 13)])
-def test_a_short_text_makes_a_short_context_and_says_so(train: int, context: int) -> None:
-    made = plan({"train": train, "validation": 4})
+@pytest.mark.parametrize(
+    ("train", "rung", "context", "usual"),
+    [
+        (10**6, "modern", 192, 192),
+        (180 * 192, "modern", 192, 192),
+        (180 * 192 - 1, "transformer", 191, 192),
+        (5000, "modern", 64, 192),
+        (54, "modern", 13, 192),
+        (10**6, "multihead", 64, 64),
+        (256, "attention", 64, 64),
+        (54, "bigram", 13, 64),
+    ],
+)
+def test_a_short_text_makes_a_short_context_and_says_so(
+    train: int, rung: str, context: int, usual: int
+) -> None:
+    made = plan({"train": train}, rung=rung)
+    assert CONTEXT == (64, 192)
     assert made.model.block_size == context
-    said = f"the text is short, so the context is {context} characters instead of {CONTEXT}"
-    assert made.notes == ((said,) if context < CONTEXT else ())
+    said = f"the text is short, so the context is {context} characters, not {usual}"
+    assert made.notes == ((said,) if context < usual else ())
 
 
 @given(st.integers(8, 5000), st.integers(1, 2000))
@@ -195,7 +225,12 @@ def test_settings_that_exclude_each_other_are_both_named(
 
 @every_rung
 def test_only_deep_models_drop_anything(rung: str) -> None:
-    assert (plan(rung=rung).model.dropout > 0) == (rung in DEEP)
+    """And the more, the more often they read the text, up to a limit."""
+    long, poems, short = (plan({"train": n}, rung=rung) for n in (10**7, 191_097, 10_000))
+    dropouts = [made.model.dropout for made in (long, poems, short)]
+    assert dropouts == ([0, 0.1, 0.19] if rung in DEEP else [0, 0, 0])  # 8 and 15 of 80 passes
+    over_and_over = plan({"train": 10_000}, rung=rung, steps=5000)
+    assert over_and_over.model.dropout == (MOST_DROPOUT if rung in DEEP else 0)
     assert plan(rung=rung, dropout=0.0).model.dropout == 0
 
 
@@ -256,7 +291,7 @@ def test_disk_grows_with_what_is_kept() -> None:
     assert size(keep=3) - size(keep=2) == 12 * numbers  # a number, and two in the optimizer
     assert size(snapshots=13) - size(snapshots=12) == 2 * numbers  # half precision
     assert size(steps=20_000) > size(steps=2000)
-    assert size(minutes=1) == size(steps=STEPS)  # not known yet: the usual
+    assert size(minutes=1) == size(steps=STEPS[1])  # not known yet: the most that is chosen
     assert 10e6 < size() < 100e6
 
 

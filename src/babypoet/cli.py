@@ -7,16 +7,19 @@ Results go to standard output, progress and notes to standard error. A mistake t
 one message and exit code 2; Ctrl-C saves and exits 130. Torch is imported inside the verbs that
 need it, so that `--help` answers at once."""
 
+import itertools
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import UnusedCliTokensError
 
 from babypoet import __version__
 from babypoet.config import GenerateConfig, TrainConfig, flag
@@ -24,14 +27,15 @@ from babypoet.errors import BabyPoetError, SettingError
 
 if TYPE_CHECKING:
     from babypoet.poet import Poet
-    from babypoet.runs import RunFolder
 
 app = App(
     name="babypoet",
     version=__version__,
     help="A language model that you build, train, own and can explain.",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,  # `main` answers it
 )
+Switch = Annotated[bool, Parameter(show_default=False)]  # off, unless it is given
 Settings = Annotated[TrainConfig, Parameter(name="*")]
 Sampling = Annotated[GenerateConfig, Parameter(name="*")]
 
@@ -39,12 +43,12 @@ Sampling = Annotated[GenerateConfig, Parameter(name="*")]
 @app.command
 def train(
     *text: Path,
-    stdin: bool = False,
+    stdin: Switch = False,
     field: str = "text",
     out: Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    quiet: bool = False,
+    resume: Switch = False,
+    overwrite: Switch = False,
+    quiet: Switch = False,
     settings: Settings = TrainConfig(),  # noqa: B008 - frozen, and where the defaults stand
 ) -> int:
     """Train a model on a text. Without one: the built-in poems.
@@ -60,7 +64,7 @@ def train(
     field:
         Which field of each .jsonl line holds the text.
     out:
-        The run folder; runs/<text>-<rung> if not given.
+        The run folder; runs/TEXT-RUNG if not given, numbered when that is taken.
     resume:
         Go on with the run in --out, or with the newest one.
     overwrite:
@@ -68,65 +72,60 @@ def train(
     quiet:
         Show no progress; print only where the run is and its loss.
     """
-    from babypoet import corpus, poet, report, runs, terminal, training
+    from babypoet import corpus, poet, report, terminal, training
 
     if resume:
-        run = _resumed(text, out, overwrite, settings)
+        given = [*map(str, text), *(["--stdin"] if stdin else []), *(["--overwrite"] * overwrite)]
+        run = poet.resumed(out, given + [flag(name) for name in settings.given()])
     else:
         source = corpus.Source(text, stdin, field)
         found = corpus.open_corpus(source, settings.holdout)
         where = out or poet.run_name(found.name, settings.rung)
         run = training.prepare(found, settings, where, overwrite)
-    opponents: dict[str, float] = {}  # filled in once there is something to look at
-    with stopping() as asked, terminal.view(quiet, opponents) as show:
+    opponents = report.Counting()
+    with (
+        stopping(say_so=quiet or not terminal.is_live()) as asked,
+        terminal.view(quiet, opponents, lambda: bool(asked)) as show,
+    ):
         for event in training.train(run, lambda: bool(asked)):
             show(event)
-            if isinstance(event, training.Sampled) and not opponents and not quiet:
-                opponents.update(report.opponents(run))
+            if isinstance(event, training.Sampled):  # there is something to look at by now
+                opponents.start(run)
+            if isinstance(event, training.Started):
+                first = event.first_step
             if isinstance(event, training.Finished):
                 finished = event
     if finished.reason == "interrupted":
         terminal.note(
             f"stopped at update {finished.step:,} and saved. Go on with: "
-            f"babypoet train --resume --out {run.path}"
+            f"babypoet train --resume --out {terminal.quoted(run.path)}"
         )
         return 128 + asked[0]
     if finished.reason == "diverged":
         raise SettingError(training.diverged_message(finished, run))
-    print(report.after_training(runs.RunFolder.open(run.path), finished, quiet))
+    if first == finished.step:
+        terminal.note(f"this run had ended already, with update {first:,}")
+    with terminal.busy("judging it on text it never saw", quiet):
+        opponents.start(run)
+        said = report.after_training(run, finished, opponents.result(), quiet)
+    print(said)
     return 0
 
 
-def _resumed(
-    text: Sequence[Path], out: Path | None, overwrite: bool, settings: TrainConfig
-) -> "RunFolder":
-    """The run to go on with; anything that would change it is a SettingError."""
-    from babypoet import runs
-
-    clash = (
-        [str(t) for t in text] + ["--overwrite"] * overwrite + [flag(f) for f in settings.given()]
-    )
-    if clash:
-        raise SettingError(
-            f"--resume goes on with the run's own text and settings, so {', '.join(clash)} cannot "
-            "be given with it. Leave it out, or start a new run without --resume."
-        )
-    return runs.RunFolder.open(out or runs.newest_run())
-
-
 @contextmanager
-def stopping() -> Iterator[list[int]]:
+def stopping(say_so: bool) -> Iterator[list[int]]:
     """Collect Ctrl-C and SIGTERM in a list, so that the trainer can save first; a second one ends
-    at once."""
+    at once. With `say_so` the first is answered on standard error."""
+    from babypoet.terminal import STOPPING
+
     asked: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        print(
-            "\nstopping after this update, and saving (again to stop at once) ...", file=sys.stderr
-        )
+        if say_so:  # past Python's buffers, which the signal may have interrupted
+            os.write(2, f"\n{STOPPING}\n".encode())
 
     before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -140,11 +139,11 @@ def stopping() -> Iterator[list[int]]:
 def generate(
     *,
     run: Path | None = None,
-    prompt: str = "",
+    prompt: Annotated[str, Parameter(show_default=False)] = "",
     unknown: Literal["nearest", "error"] = "nearest",
     settings: Sampling = GenerateConfig(),  # noqa: B008 - frozen, and where the defaults stand
 ) -> int:
-    """Let a model write.
+    r"""Let a model write. In --stop, \\n means a new line; it can be given more than once.
 
     Python: babypoet.load("runs/poems-modern").write("love this", length=200)
 
@@ -157,23 +156,22 @@ def generate(
     unknown:
         What to do with characters the model never saw: use the nearest, or stop.
     """
-    poet = _load(run)
-    _say_foreign(poet, prompt, unknown)
+    from babypoet import poet
+    from babypoet.terminal import printable
+
+    writer = poet.load(run)
+    _say_foreign(writer, prompt, unknown)
+    shown = printable if sys.stdout.isatty() else str  # a model may have learned to write escapes
+    lines = replace(settings, stop=tuple(stop.replace("\\n", "\n") for stop in settings.stop))
     for sample in range(settings.n):
         if sample:
             print("\n--------")
-        sys.stdout.write(prompt)
-        for piece in poet.stream(prompt, settings, sample, unknown):
-            sys.stdout.write(piece)
+        pieces = writer.stream(prompt, lines, sample, unknown)
+        for piece in itertools.chain([prompt], pieces):
+            sys.stdout.write(shown(piece))
             sys.stdout.flush()
     print()
     return 0
-
-
-def _load(run: Path | None) -> "Poet":
-    from babypoet import poet
-
-    return poet.load(run)
 
 
 def _say_foreign(poet: "Poet", text: str, unknown: str) -> None:
@@ -183,12 +181,12 @@ def _say_foreign(poet: "Poet", text: str, unknown: str) -> None:
     if unknown == "error":
         return
     for char, stand_in in poet.tokenizer.foreign(text).items():
-        what = f"it reads {stand_in!r} instead" if stand_in else "it is left out"
+        what = f"it reads {stand_in!r} instead" if stand_in else "it is not read"
         terminal.note(f"the model never saw {char!r}; {what}")
 
 
 @app.command
-def evaluate(*, run: Path | None = None, text: Path | None = None, json: bool = False) -> int:
+def evaluate(*, run: Path | None = None, text: Path | None = None, json: Switch = False) -> int:
     """Judge a model: exact loss on text it never saw, beside honest opponents.
 
     Python: babypoet.evaluate("runs/poems-modern").held_out.nats
@@ -202,22 +200,24 @@ def evaluate(*, run: Path | None = None, text: Path | None = None, json: bool = 
     json:
         Print one JSON object.
     """
-    from babypoet import report
+    from babypoet import poet, report, terminal
 
-    poet = _load(run)
-    print(report.on_text(poet, text, json) if text else report.verdict(poet, json))
+    judged = poet.load(run)
+    with terminal.busy("judging", quiet=json):
+        said = report.on_text(judged, text, json) if text else report.verdict(judged, json)
+    print(said)
     return 0
 
 
 @app.command
 def ladder(
     *text: Path,
-    stdin: bool = False,
+    stdin: Switch = False,
     field: str = "text",
     seeds: int = 1,
     out: Path | None = None,
-    overwrite: bool = False,
-    quiet: bool = False,
+    overwrite: Switch = False,
+    quiet: Switch = False,
     settings: Settings = TrainConfig(),  # noqa: B008 - frozen, and where the defaults stand
 ) -> int:
     """Train every rung of the ladder on the same text and budget, and compare them.
@@ -235,21 +235,26 @@ def ladder(
     seeds:
         How many times to train each rung, each time from other random numbers.
     out:
-        Where the runs, ladder.md and the curves go; runs/<text>-ladder if not given.
+        Where the runs, ladder.md and the curves go; runs/TEXT-ladder if not given.
     overwrite:
         Replace what is in --out.
     quiet:
         Show no progress; print only the table.
     """
-    from babypoet import comparison, corpus, terminal
+    from babypoet import comparison, corpus, report, terminal
 
     source = corpus.Source(text, stdin, field)
     climb = comparison.climb(source, settings, seeds, out, overwrite)
-    with stopping() as asked:
-        for line in climb.run(lambda: bool(asked)):
+    opponents = report.Counting()
+    silent = quiet or not terminal.is_live()  # then a line for each training is all that is said
+    with (
+        stopping(say_so=silent) as asked,
+        terminal.view(silent, opponents, lambda: bool(asked)) as show,
+    ):
+        for line in climb.run(lambda: bool(asked), show, opponents.start):
             if not quiet:
-                print(line, file=sys.stderr, flush=True)
-    if asked:
+                terminal.say(line)
+    if climb.interrupted:
         terminal.note(f"stopped; the runs trained so far are in {climb.out}")
         return 128 + asked[0]
     print(climb.markdown())
@@ -283,6 +288,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except UnusedCliTokensError as error:
+        unused = " ".join(cast(list[str], error.unused_tokens))
+        print(f"babypoet: Nothing here takes {unused!r}. See --help.", file=sys.stderr)
+        return 2
     except (BabyPoetError, CycloptsError) as error:
         print(f"babypoet: {error}", file=sys.stderr)
         return 2

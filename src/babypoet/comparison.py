@@ -1,11 +1,12 @@
 """The ladder climbed: every rung on the same text and budget, and the table that says what each one
 adds.
 
-climb = Climb.of(corpus, TrainConfig(steps=500), seeds=3, out=Path("runs/poems-ladder"))
-for line in climb.run():
-    print(line)
-print(climb.markdown())
-"""
+    climbed = climb(Source(("my.txt",)), TrainConfig(steps=500), seeds=3)
+    for line in climbed.run():
+        print(line)
+    print(climbed.markdown())
+
+`compare` does all of that in one call."""
 
 import shutil
 import statistics
@@ -14,12 +15,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from babypoet import counting, pictures, poet, report, runs, training
+from babypoet import counting, pictures, planning, poet, report, runs, training
 from babypoet.config import RUNG_NAMES, RungName, TrainConfig, reject_unknown
 from babypoet.corpus import Corpus, Source, load_parts, open_corpus
 from babypoet.errors import RunError, SettingError
 from babypoet.evaluation import Loss, exact_loss
 from babypoet.runs import RunFolder
+from babypoet.terminal import printable
+
+FILES = ("ladder.md", "loss.svg", "loss.png")  # beside a folder for each training
+
+
+def nobody(_: object) -> None:
+    """Whom it is told to if nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -44,36 +52,55 @@ class Climb:
     seeds: int
     out: Path
     results: list[Result] = field(default_factory=list)
+    interrupted: bool = False
 
-    def run(self, should_stop: Callable[[], bool] = training.never) -> Iterator[str]:
+    def run(
+        self,
+        should_stop: Callable[[], bool] = training.never,
+        show: Callable[[training.Event], None] = nobody,
+        begun: Callable[[RunFolder], None] = nobody,
+    ) -> Iterator[str]:
         """Train every rung with every seed, yielding a line about each; then write ladder.md,
-        loss.svg and loss.png into `out`."""
-        for rung in get_args(RungName):
-            for seed in range(self.settings.seed, self.settings.seed + self.seeds):
-                config = replace(self.settings, rung=rung, seed=seed)
-                folder = training.prepare(self.corpus, config, self.out / f"{rung}-seed{seed}")
-                result = self._train(folder, should_stop)
-                if result is None:
-                    return
-                self.results.append(result)
-                yield (
-                    f"{rung:12} seed {seed}: held out {result.held_out.nats:.4f} nats "
-                    f"after {result.seconds:.0f} s"
-                )
+        loss.svg and loss.png into `out`.
+
+        `show` is called with every event of every training, `begun` with each run as it starts.
+        """
+        said: set[str] = set()
+        for config in _trainings(self.settings, self.seeds):
+            name = f"{config.rung}-seed{config.seed}"
+            folder = training.prepare(self.corpus, config, self.out / name)
+            begun(folder)
+            notes = [n for n in folder.load_run()["notes"] if str(self.out) not in n]
+            yield from (f"note: {note}" for note in notes if note not in said)
+            said |= set(notes)
+            result = self._train(folder, should_stop, show)
+            if result is None:
+                self.interrupted = True
+                return
+            self.results.append(result)
+            yield (
+                f"{config.rung:12} seed {config.seed}: held out {result.held_out.nats:.4f} nats "
+                f"after {result.seconds:.0f} s"
+            )
         self._write()
 
-    def _train(self, folder: RunFolder, should_stop: Callable[[], bool]) -> Result | None:
-        parameters = 0
+    def _train(
+        self,
+        folder: RunFolder,
+        should_stop: Callable[[], bool],
+        show: Callable[[training.Event], None],
+    ) -> Result | None:
         for event in training.train(folder, should_stop):
-            if isinstance(event, training.Started):
-                parameters = event.parameters
+            if isinstance(event, training.Started):  # what was said before is not said again
+                parameters, event = event.parameters, replace(event, notes=())
+            show(event)
             if isinstance(event, training.Finished):
                 finished = event
+        if finished.reason == "diverged":
+            raise SettingError(training.diverged_message(finished, folder))
         if finished.reason == "interrupted":
             return None
         record = folder.load_run()
-        if finished.reason == "diverged":
-            raise SettingError(training.diverged_message(finished, folder))
         characters = (
             finished.step * record["training"]["batch_size"] * record["model"]["block_size"]
         )
@@ -118,11 +145,14 @@ class Climb:
         spread = (
             f"mean ± standard deviation over {self.seeds} seeds" if self.seeds > 1 else "one seed"
         )
+        made = f"made {config['steps']:,} updates"
+        if self.settings.minutes is not None:
+            made = f"trained for {self.settings.minutes:g} minutes with updates"
         about = (
-            f"{self.corpus.name}: {self.corpus.characters:,} characters; every rung made "
-            f"{config['steps']:,} updates of {config['batch_size']} windows of "
-            f"{config['block_size']} characters; {spread}; judged on the last "
-            f"{self.results[0].held_out.characters:,} characters, which none of them had seen."
+            f"{self.corpus.name}: {self.corpus.characters:,} characters; every rung {made} of "
+            f"{config['batch_size']} windows of {config['block_size']} characters; {spread}; "
+            f"judged on {self.results[0].held_out.characters:,} characters held out at the end, "
+            "which none of them had seen."
         )
         return "\n".join([*lines, "", about])
 
@@ -153,18 +183,27 @@ class Climb:
         pictures.save_loss_curves(self.out, curves, opponents)
 
 
+def _trainings(settings: TrainConfig, seeds: int) -> Iterator[TrainConfig]:
+    """Each rung with each seed. Dropout goes to the rungs that have it."""
+    for rung in get_args(RungName):
+        dropout = settings.dropout if rung in ("transformer", "modern") else None
+        for seed in range(settings.seed, settings.seed + seeds):
+            yield replace(settings, rung=rung, seed=seed, dropout=dropout)
+
+
 def _cells(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
 def _one_line(text: str) -> str:
-    """The longest line among the first of a sample, harmless inside a table.
+    """The longest line among the first of a sample, as code, in which Markdown reads no marks.
 
-    >>> _one_line("a\\nthe man | woman\\n")
-    'the man / woman'
+    >>> _one_line("a\\nthe man | *woman*\\n")
+    '`the man ¦ *woman*`'
     """
     line = max(text.strip().split("\n")[:8], key=len)
-    return report.printable(line.strip()[:60]).replace("|", "/").replace("`", "'")
+    plain = " ".join(printable(line).split())[:60].strip().replace("|", "¦").replace("`", "'")
+    return f"`{plain}`" if plain else ""
 
 
 def climb(
@@ -176,7 +215,8 @@ def climb(
 ) -> Climb:
     """A ladder ready to be climbed; `out` defaults to runs/<text>-ladder, numbered when taken.
 
-    Raises SettingError for --rung or fewer than one seed, RunError if `out` is taken.
+    Raises SettingError for --rung, for fewer than one seed and for settings that are impossible for
+    any rung, RunError if `out` is taken: all before anything is written or replaced.
     """
     if seeds < 1:
         raise SettingError(f"--seeds is {seeds}; it must be 1 or more.")
@@ -185,16 +225,30 @@ def climb(
             f"A ladder trains every rung, so --rung {settings.rung} cannot be given."
         )
     corpus = source if isinstance(source, Corpus) else open_corpus(source, settings.holdout)
-    where = out or poet.run_name(corpus.name, "ladder")
-    if where.exists() and any(where.iterdir()):
-        if not overwrite:
-            raise RunError(
-                f"{where} is already there. Replace it (--overwrite), or give another --out."
-            )
-        if not all((child / "run.json").exists() for child in where.iterdir() if child.is_dir()):
-            raise RunError(f"{where} holds other folders than runs; give another --out.")
-        shutil.rmtree(where)
+    for config in _trainings(settings, 1):
+        training.check_device(config)
+        planning.make_plan(config, corpus.train_size, corpus.tokenizer.vocab_size)
+    where = out if out is not None else poet.run_name(corpus.name, "ladder")
+    _clear(where, overwrite)
     return Climb(corpus, settings, seeds, where)
+
+
+def _clear(out: Path, overwrite: bool) -> None:
+    """Make room for a ladder; only with `overwrite`, and only where nothing but one lies."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file; give another --out.")
+    there = sorted(out.iterdir()) if out.exists() else []
+    names = {f"{rung}-seed" for rung in RUNG_NAMES}
+    for path in there:
+        is_run = path.is_dir() and path.name.rstrip("0123456789") in names
+        if not is_run and path.name not in FILES:
+            raise RunError(f"{out} holds {path.name}, which no ladder wrote; give another --out.")
+        if is_run and RunFolder(path).in_use():
+            raise RunError(f"Another process is training in {path}; give another --out.")
+    if there and not overwrite:
+        raise RunError(f"{out} is already there. Replace it (--overwrite), or give another --out.")
+    for path in there:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def compare(
@@ -214,7 +268,7 @@ def compare(
     reject_unknown(settings, TrainConfig)
     config = TrainConfig(**settings)
     corpus = poet.open_text(paths, text, field, config.holdout)
-    climbed = climb(corpus, config, seeds, Path(out) if out else None, overwrite)
+    climbed = climb(corpus, config, seeds, Path(out) if out is not None else None, overwrite)
     for _ in climbed.run():
         pass
     return climbed

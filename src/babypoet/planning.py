@@ -1,6 +1,6 @@
 """Every setting that was not given: chosen from the size of the text, before the first step.
 
-    plan = make_plan(TrainConfig(), train=191_097, validation=10_057, vocab_size=79)
+    plan = make_plan(TrainConfig(), train=191_097, vocab_size=79)
     plan.model.block_size, plan.training.steps, plan.notes
 
 The rule is small, and each line of it was found by measuring on validation parts of several texts
@@ -15,16 +15,20 @@ from babypoet.errors import SettingError, TextError
 # Peak learning rates by rung. At one rate for all, the ladder runs backwards: simple models want
 # larger steps. V4 and V5 train their matrices with Muon and only the rest with AdamW.
 LEARNING_RATE = {
-    "bigram": 3e-1,
+    "bigram": 1e-1,
     "attention": 1e-2,
     "multihead": 1e-2,
     "transformer": 3e-3,
     "modern": 1e-2,
 }
 MATRIX_LEARNING_RATE = {"transformer": 0.02, "modern": 0.03}
-STEPS = 2000
-CONTEXT = 192
+STEPS = (100, 2000)  # the least and the most that is chosen
+PASSES = 15  # a short text is read about so often
+CONTEXT = (64, 192)  # the least and the most that is chosen; V1 to V3 get the least
+CHARACTERS_PER_CONTEXT = 180  # a training part this many times its context can fill it with sense
 CHARACTERS_PER_UPDATE = 768
+PASSES_PER_DROPOUT = 80  # dropout is the number of passes over this,
+MOST_DROPOUT = 0.2  # up to this
 SNAPSHOT_BYTES = 2  # a number in history/ is a half-precision float
 CHECKPOINT_BYTES = 12  # in a checkpoint it is a float with two more in the optimizer
 
@@ -38,55 +42,48 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def make_plan(given: TrainConfig, train: int, validation: int, vocab_size: int) -> Plan:
-    """Resolve every None in `given`, for a text of `train` and `validation` characters.
+def make_plan(given: TrainConfig, train: int, vocab_size: int) -> Plan:
+    """Resolve every None in `given`, for a training part of `train` characters.
 
-    Only `steps` and what hangs on it stay open where minutes were given; `settle_schedule` resolves
-    them. Raises TextError if the text is too short for a context that was asked for, SettingError
-    if settings exclude each other."""
+    Where minutes were given, the number of steps and the schedule stay open: the trainer measures
+    how many there are time for and asks again. Raises TextError if the text is too short for a
+    context that was asked for, SettingError if settings exclude each other.
+    """
     notes: list[str] = []
+    block_size = _context(given, train, notes)
+    batch_size = given.batch_size or _batch_size(given, block_size)
+    low, high = STEPS
+    read = PASSES * train // (batch_size * block_size)
+    steps = given.steps or min(high, max(low, read))
     n_head = given.n_head or _heads(given)
-    shared = (
-        n_head // 2 if n_head % 2 == 0 else n_head
-    )  # two query heads share a key and value head
+    shared = n_head // 2 if n_head % 2 == 0 else n_head  # two query heads share keys and values
     model = ModelConfig(
         rung=given.rung,
         vocab_size=vocab_size,
-        block_size=_context(given, train, validation, notes),
+        block_size=block_size,
         n_layer=given.n_layer or 4,
         n_head=n_head,
         n_kv_head=given.n_kv_head or shared,
         n_embd=given.n_embd or 32 * n_head,
-        dropout=_dropout(given, train),
+        dropout=_dropout(given, steps * batch_size * block_size / train),
     )
     _check_size(model)
+    shape = {name: getattr(model, name) for name in ("n_layer", "n_head", "n_kv_head", "n_embd")}
     resolved = replace(
         given,
-        steps=given.steps or (None if given.minutes else STEPS),
-        block_size=model.block_size,
-        n_layer=model.n_layer,
-        n_head=model.n_head,
-        n_kv_head=model.n_kv_head,
-        n_embd=model.n_embd,
+        **shape,
+        block_size=block_size,
         dropout=model.dropout,
-        batch_size=given.batch_size or _batch_size(given, model.block_size),
+        batch_size=batch_size,
         learning_rate=given.learning_rate or LEARNING_RATE[given.rung],
         matrix_learning_rate=given.matrix_learning_rate or MATRIX_LEARNING_RATE.get(given.rung),
         weight_decay=0.1 if given.weight_decay is None else given.weight_decay,
     )
-    return Plan(model, settle_schedule(resolved), tuple(notes))
-
-
-def settle_schedule(config: TrainConfig) -> TrainConfig:
-    """Resolve what hangs on the number of steps, once that is known."""
-    if config.steps is None:
-        return config
-    warmup = max(1, config.steps // 20) if config.warmup is None else config.warmup
-    return replace(
-        config,
-        warmup=min(warmup, config.steps),
-        evaluate_every=config.evaluate_every or max(1, config.steps // 20),
-    )
+    if given.minutes is None:
+        warmup = max(1, steps // 20) if given.warmup is None else given.warmup
+        every = given.evaluate_every or max(1, steps // 20)
+        resolved = replace(resolved, steps=steps, warmup=min(warmup, steps), evaluate_every=every)
+    return Plan(model, resolved, tuple(notes))
 
 
 def _heads(given: TrainConfig) -> int:
@@ -96,15 +93,17 @@ def _heads(given: TrainConfig) -> int:
     return next(fitting, K)
 
 
-def _context(given: TrainConfig, train: int, validation: int, notes: list[str]) -> int:
-    """The context: what was asked for, or CONTEXT, or less where the text is short."""
+def _context(given: TrainConfig, train: int, notes: list[str]) -> int:
+    """The context: what was asked for, or what the text can fill."""
     most = train // 4  # an epoch of fewer than three windows teaches nothing about other places
     if given.block_size is None:
-        if most < CONTEXT:
-            notes.append(
-                f"the text is short, so the context is {most} characters instead of {CONTEXT}"
-            )
-        return min(CONTEXT, most)
+        low, high = CONTEXT
+        if given.rung not in ("transformer", "modern"):  # a lone head gets lost among far places
+            high = low
+        chosen = min(most, high, max(low, train // CHARACTERS_PER_CONTEXT))
+        if chosen < high:
+            notes.append(f"the text is short, so the context is {chosen} characters, not {high}")
+        return chosen
     if given.block_size > most:
         raise TextError(
             f"The text is too short for {flag('block_size')} {given.block_size}: its training part "
@@ -114,8 +113,8 @@ def _context(given: TrainConfig, train: int, validation: int, notes: list[str]) 
     return given.block_size
 
 
-def _dropout(given: TrainConfig, train: int) -> float:
-    """Dropout where the same text is read many times over; V1 to V3 have none."""
+def _dropout(given: TrainConfig, passes: float) -> float:
+    """The more often the same text is read, the more dropout; V1 to V3 have none."""
     if given.rung not in ("transformer", "modern"):
         if given.dropout:
             raise SettingError(
@@ -125,7 +124,7 @@ def _dropout(given: TrainConfig, train: int) -> float:
         return 0.0
     if given.dropout is not None:
         return given.dropout
-    return 0.1
+    return round(min(MOST_DROPOUT, passes / PASSES_PER_DROPOUT), 2)
 
 
 def _batch_size(given: TrainConfig, block_size: int) -> int:
@@ -168,7 +167,7 @@ def disk_bytes(plan: Plan, characters: int) -> int:
     width = 1 if plan.model.vocab_size <= 256 else 2 if plan.model.vocab_size <= 65536 else 4
     numbers = parameters(plan.model)
     checkpoints = (plan.training.keep + 2) * CHECKPOINT_BYTES  # the best, and one being written
-    steps = plan.training.steps or STEPS
+    steps = plan.training.steps or STEPS[1]
     lines = 180 * steps
     return (
         characters * width

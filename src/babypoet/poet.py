@@ -9,13 +9,13 @@
 For the events of a training as they happen, use `babypoet.training.train`, which this module
 drains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from babypoet import corpus, counting, evaluation, runs, sampling
-from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, reject_unknown
+from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, flag, reject_unknown
 from babypoet.errors import RunError, SettingError
 from babypoet.reference import Reference
 from babypoet.tokenizer import CharTokenizer, Unknown
@@ -80,7 +80,7 @@ class Poet:
             self.reference, self.tokenizer, prompt, config, sample=sample, unknown=unknown
         )
 
-    def training_text(self, limit: int = 5_000_000) -> str:
+    def training_text(self, limit: int = evaluation.LIMIT) -> str:
         """The last `limit` characters of what the model learned from."""
         return self.tokenizer.decode(self._parts.train[-limit:].tolist())
 
@@ -97,6 +97,9 @@ class Poet:
             raise RunError(f"{self.run.path} has no held-out part to be judged on.")
         before = int(validation[-1] if len(validation) else train[-1])
         text = self.training_text()
+        searched = text  # for copies, which are told by where they stand
+        if len(train) > len(text):
+            searched = self.tokenizer.decode(train[: evaluation.LIMIT].tolist())
         samples = ["".join(self.stream("", JUDGED, sample=i)) for i in range(JUDGED.n)]
         curve = [
             (line["step"], line["validation_nats"])
@@ -115,13 +118,25 @@ class Poet:
             structure_held_out=evaluation.structure(
                 [self.tokenizer.decode(held_out[: JUDGED.n * JUDGED.length].tolist())], text
             ),
-            copied=evaluation.copied(samples, text),
+            copied=evaluation.copied(samples, searched),
         )
+
+    def loss_on(self, text: str) -> tuple[evaluation.Loss, float]:
+        """The loss on a text of one's own, and the share of its characters that the model never
+        saw; each of those is charged ln V. An empty text is a TextError."""
+        return evaluation.loss_on_text(self.model, self.tokenizer, text)
 
 
 def load(path: str | Path | None = None) -> Poet:
-    """The poet of a run folder, or of the newest run under runs/. Not a run: RunError."""
-    return Poet(runs.RunFolder.open(path if path is not None else runs.newest_run()))
+    """The poet of a run folder, or of the newest run under runs/. Not a run, or one that ended
+    before anything was saved: RunError."""
+    run = runs.RunFolder.open(path if path is not None else runs.newest_run())
+    if run.load_run()["best"] is None:
+        raise RunError(
+            f"{run.path} has no weights yet: its training was stopped before it could save any. "
+            f"Go on with it: babypoet train --resume --out {run.path}"
+        )
+    return Poet(run)
 
 
 def evaluate(path: str | Path | None = None) -> evaluation.Verdict:
@@ -145,10 +160,21 @@ def run_name(corpus_name: str, rung: str) -> Path:
     return runs.free_name(Path("runs") / f"{corpus_name}-{rung}")
 
 
+def resumed(out: str | Path | None, also_given: Sequence[str]) -> runs.RunFolder:
+    """The run to go on with: `out`, or the newest. Whatever else was given is a SettingError."""
+    if also_given:
+        raise SettingError(
+            f"--resume goes on with the run's own text and settings, so {', '.join(also_given)} "
+            "cannot be given with it. Leave it out, or start a new run without --resume."
+        )
+    return runs.RunFolder.open(out if out is not None else runs.newest_run())
+
+
 def train(
     *paths: str | Path,
     text: str | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     overwrite: bool = False,
     field: str = "text",
     **settings: Any,
@@ -157,15 +183,20 @@ def train(
     poet.
 
     `settings` are TrainConfig's: rung, steps, minutes, seed, block_size and so on; what is not
-    given is chosen. Raises TextError, SettingError or RunError, each with what to do."""
+    given is chosen. With `resume` the run in `out`, or the newest one, is trained to its end,
+    and nothing else can be given. Raises TextError, SettingError or RunError, each with what to
+    do."""
     from babypoet import training
 
     reject_unknown(settings, TrainConfig)
     config = TrainConfig(**settings)
-    found = open_text(paths, text, field, config.holdout)
-    run = training.prepare(
-        found, config, Path(out) if out else run_name(found.name, config.rung), overwrite
-    )
+    if resume:
+        texts = [*map(str, paths), *(["text="] if text is not None else [])]
+        run = resumed(out, texts + ["--overwrite"] * overwrite + [flag(name) for name in settings])
+    else:
+        found = open_text(paths, text, field, config.holdout)
+        where = Path(out) if out is not None else run_name(found.name, config.rung)
+        run = training.prepare(found, config, where, overwrite)
     for event in training.train(run):
         if isinstance(event, training.Finished) and event.reason == "diverged":
             raise SettingError(training.diverged_message(event, run))

@@ -109,7 +109,9 @@ def after_training(
         terminal.columns(),
     )
     said = _how_it_ended(finished)
-    where = f"Trained in {clock(finished.seconds)}. The run is in {run.path}; loss.png is its curve."
+    where = (
+        f"Trained in {clock(finished.seconds)}. The run is in {run.path}; loss.png is its curve."
+    )
     return "\n\n".join([beside, *said, _standing(poet, found), f"{where}\n{_next(poet)}"])
 
 
@@ -141,7 +143,8 @@ def suggested_prompt(poet: Poet) -> str:
     of its text that a shell takes as they are; "" where there are none."""
     if not poet.tokenizer.foreign("love this"):
         return "love this"
-    lines = (" ".join(line.split()[:2])[:20] for line in poet.training_text(10_000).split("\n")[1:])
+    whole = poet.training_text(10_000).split("\n")[1:-1]  # the first and last may be cut
+    lines = (" ".join(line.split()[:2])[:20] for line in whole)
     return next((s for s in lines if s and s.isprintable() and not set(s) & set("\"'\\$`!%-")), "")
 
 
@@ -149,9 +152,9 @@ def side_by_side(left: tuple[str, str], right: tuple[str, str], width: int, rows
     """Two texts under their headings in two columns, or below each other where it is narrow.
 
     >>> print(side_by_side(("first", "a b"), ("last", "love"), 80))
-    first                                   last
-    ─────────────────────────────────────   ────────────────────────────────────────
-    a b                                     love
+    first                                    last
+    ──────────────────────────────────────   ──────────────────────────────────────
+    a b                                      love
     """
     narrow = width < 70
     half = width if narrow else (width - 3) // 2
@@ -236,7 +239,9 @@ def runs_table(paths: Sequence[Path] = ()) -> str:
         return _all_runs()
     found = [RunFolder.open(path) for path in paths]
     records = [run.load_run() for run in found]
-    listed = table(HEADINGS, [_row(run, record) for run, record in zip(found, records, strict=True)])
+    listed = table(
+        HEADINGS, [_row(run, record) for run, record in zip(found, records, strict=True)]
+    )
     settings = [{**r["model"], **r["training"], "text": r["text"]["name"]} for r in records]
     names = dict.fromkeys(name for each in settings for name in each)
     rows = [[name, *(str(s.get(name)) for s in settings)] for name in names]

@@ -181,12 +181,20 @@ def loss_curve(
     if opponents:
         figure.line(min(opponents.values()), "h")
     top = max(*ys, floor + 1)
-    figure.ruler("y").lim(floor - 0.05 * (top - floor), top)
+    figure.ruler("y").lim(max(0, floor - 0.05 * (top - floor)), top)
     figure.ruler("x").lim(0, last)
     marks = sorted({0, last // 2, last})
     figure.ruler("x").ticks(marks, [f"{mark:,}" for mark in marks])
     drawn: str = figure.build().string(colorless=True)
     return drawn.rstrip("\n")
+
+
+def _evaluated(started: "Started") -> list[tuple[int, float]]:
+    """The losses that a resumed run was measured at before."""
+    from babypoet.runs import RunFolder
+
+    lines = RunFolder(started.run).lines("metrics.jsonl")
+    return [(m["step"], m["validation_nats"]) for m in lines if m["validation_nats"] is not None]
 
 
 class Picture:
@@ -197,6 +205,10 @@ class Picture:
         self.out, self.opponents, self.stopping = out, opponents, stopping
         self.spinner = Spinner("dots")
         self.started: Started | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the training that was shown before."""
         self.step, self.seconds, self.first = 0, 0.0, (0, math.nan)
         self.points: list[tuple[int, float]] = []
         self.sample, self.sample_step = "", 0
@@ -208,9 +220,11 @@ class Picture:
 
         match event:
             case training.Started():
-                self.__init__(self.out, self.opponents, self.stopping)  # type: ignore[misc]
+                self.clear()
                 self.step, self.first = event.first_step, (event.first_step, math.nan)
                 self._note(*event.notes)
+                if event.first_step:
+                    self.points = _evaluated(event)
                 self.started = event
             case training.Step():
                 if math.isnan(self.first[1]):
@@ -240,7 +254,7 @@ class Picture:
     def __rich__(self) -> RenderableType:
         """The picture as it stands."""
         if self.started is None:
-            return self.spinner
+            return Spinner("dots", "getting ready ...")
         width = min(self.out.width, WIDEST)
         inner, height = width - 4, min(14, self.out.height - 13)
         rows: list[RenderableType] = [self._progress(inner)]
@@ -387,6 +401,7 @@ def picture(opponents: Opponents, stopping: Callable[[], bool], out: Console) ->
     rate = FRAMES_PER_SECOND
     with Live(drawing, console=out, refresh_per_second=rate, redirect_stdout=False):
         yield drawing
+    out.print()
 
 
 @contextlib.contextmanager

@@ -14,7 +14,6 @@ Reading order: `train` is the loop; `optimizers` and `learning_rate_factor` are 
 `Trainer` holds what the loop changes."""
 
 import contextlib
-import copy
 import math
 import platform
 import statistics
@@ -39,6 +38,7 @@ from babypoet.reference import Reference
 from babypoet.runs import RunFolder
 
 SAMPLE = GenerateConfig(length=300, temperature=0.8)
+TRAINING_SHARE = 0.93  # of the minutes; the rest goes to evaluations, samples and saving
 EVALUATED_CHARACTERS = 16_384  # of the validation part, at most, while training
 
 
@@ -123,9 +123,7 @@ def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = Fal
 
     Raises SettingError or TextError before anything is written, RunError if `out` is taken.
     """
-    plan = planning.make_plan(
-        given, corpus.train_size, corpus.validation_size, corpus.tokenizer.vocab_size
-    )
+    plan = planning.make_plan(given, corpus.train_size, corpus.tokenizer.vocab_size)
     check_device(given)
     disk = planning.disk_bytes(plan, corpus.characters) / 1e6
     run = RunFolder.create(out, overwrite)
@@ -450,25 +448,16 @@ class Trainer:
 
     # --- the clock and the compiler ---------------------------------------------------------------
 
-    def settle_steps(self, minutes: float, started: float) -> None:
-        """Turn minutes into a number of updates by timing some on a copy, and write it down for
-        good."""
-        self.config = planning.settle_schedule(replace(self.config, steps=1_000_000, minutes=None))
-        rehearsal = copy.copy(self)
-        rehearsal.model = copy.deepcopy(self.model)
-        rehearsal.forward = rehearsal.model
-        rehearsal.optimizers = optimizers(rehearsal.model, self.config)
+    def steps_in(self, seconds: float) -> int:
+        """How many updates there is time for, from timing some of a trainer that is thrown away."""
+        self.config = replace(self.config, steps=10**9, minutes=None, warmup=1)
+        self.optimizers = optimizers(self.model, self.config)
         times = []
         for _ in range(12):
             before = time.perf_counter()
-            rehearsal.update()
+            self.update()
             times.append(time.perf_counter() - before)
-        left = max(0.0, 60 * minutes * 0.95 - (time.perf_counter() - started))
-        steps = max(20, int(left / statistics.median(times[2:])))
-        given = replace(TrainConfig.from_dict(self.record["training"]), steps=steps, minutes=None)
-        self.config = planning.settle_schedule(given)
-        self.record["training"] = self.config.to_dict()
-        self.optimizers = optimizers(self.model, self.config)
+        return max(20, int((seconds - sum(times)) / statistics.median(times[2:])))
 
     def compile(self) -> str | None:
         """Compile the model if that pays; returns a note if it was wanted and cannot be had."""
@@ -518,6 +507,7 @@ def train(run: RunFolder, should_stop: Callable[[], bool] = never) -> Iterator[E
         with runs.disk_errors("The checkpoint"):
             yield from _train(run, should_stop, started)
     finally:
+        torch.set_flush_denormal(False)
         run.unlock()
 
 
@@ -527,7 +517,9 @@ def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> I
     notes = list(record["notes"]) + _differences(record["machine"])
     trainer = Trainer(run, record)
     if trainer.config.minutes is not None:
-        trainer.settle_steps(trainer.config.minutes, started)
+        spent = time.perf_counter() - started
+        _settle(record, trainer.steps_in(60 * trainer.config.minutes * TRAINING_SHARE - spent))
+        trainer = Trainer(run, record)
     trainer.restore()
     config = trainer.config
     steps, evaluate_every = config.steps, config.evaluate_every
@@ -628,6 +620,14 @@ def diverged_message(finished: Finished, run: RunFolder) -> str:
             else "."
         )
     )
+
+
+def _settle(record: dict[str, Any], steps: int) -> None:
+    """Turn the minutes of a run into a number of steps, for good, with all that hangs on it."""
+    given = TrainConfig.from_dict({**record["given"], "steps": steps, "minutes": None})
+    V = record["model"]["vocab_size"]
+    plan = planning.make_plan(given, record["data"]["train"], V)
+    record["model"], record["training"] = plan.model.to_dict(), plan.training.to_dict()
 
 
 def _differences(recorded: dict[str, Any]) -> list[str]:

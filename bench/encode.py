@@ -1,6 +1,6 @@
 """How fast a large text is read and encoded, and how much memory that takes.
 
-    python bench/memory_encode.py [megabytes]
+    python bench/encode.py [megabytes]
 
 Repeats the built-in poems to a file of that size (100 by default), reads it, encodes it, and does
 the same with a million verses in a .jsonl file. All is written to a temporary folder and removed.
