@@ -13,7 +13,8 @@ from babypoet.errors import SettingError, TextError
 from babypoet.planning import (
     CHARACTERS_PER_UPDATE,
     CHECKPOINT_BYTES,
-    CONTEXT,
+    LEAST_CONTEXT,
+    MOST_CONTEXT,
     MOST_DROPOUT,
     PASSES,
     STEPS,
@@ -143,7 +144,9 @@ def test_an_update_has_its_characters_in_equal_portions(accumulate: int, block_s
     [
         (10**6, "modern", 192, 192),
         (180 * 192, "modern", 192, 192),
-        (180 * 192 - 1, "transformer", 191, 192),
+        (180 * 192 - 1, "modern", 191, 192),
+        (180 * 128, "transformer", 128, 128),
+        (180 * 128 - 1, "transformer", 127, 128),
         (5000, "modern", 64, 192),
         (54, "modern", 13, 192),
         (10**6, "multihead", 64, 64),
@@ -155,7 +158,7 @@ def test_a_short_text_makes_a_short_context_and_says_so(
     train: int, rung: str, context: int, usual: int
 ) -> None:
     made = plan({"train": train}, rung=rung)
-    assert CONTEXT == (64, 192)
+    assert LEAST_CONTEXT == 64 and MOST_CONTEXT["modern"] == 192
     assert made.model.block_size == context
     said = f"the text is short, so the context is {context} characters, not {usual}"
     assert made.notes == ((said,) if context < usual else ())

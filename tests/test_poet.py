@@ -112,8 +112,7 @@ def test_an_interrupted_run_is_resumed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = training.prepare(corpus.corpus_of(poems[:3000]), TrainConfig(**TINY), Path("runs/x"))
-    for event in training.train(run, lambda: True):
-        pass
+    event = list(training.train(run, lambda: True))[-1]
     assert isinstance(event, training.Finished) and event.reason == "interrupted"
     for wrong in ({"steps": 3}, {"text": "a"}, {"overwrite": True}):
         with pytest.raises(SettingError, match="--resume goes on with the run's own"):

@@ -37,15 +37,22 @@ def ended(poems: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFold
 # --- opponents ------------------------------------------------------------------------------------
 
 
-def test_opponents_are_counted_beside_the_training(ended: tuple[RunFolder, Finished]) -> None:
+def test_opponents_are_counted_beside_the_training(
+    ended: tuple[RunFolder, Finished], tmp_path: Path
+) -> None:
     counting = report.Counting()
     assert counting() == {}
     counting.start(ended[0])
-    counting.start(ended[0])  # again changes nothing
+    thread = counting._thread
+    counting.start(ended[0])
+    assert counting._thread is thread, "the same run is counted once"
     found = counting.result()
     assert list(found)[:2] == ["letter counts", "letter pairs"]
     assert list(found.values()) == sorted(found.values(), reverse=True)
     assert found == counting() == report.opponents(ended[0])
+    other, _ = trained("to be or not to be " * 20, tmp_path / "other")
+    counting.start(other)
+    assert counting.result() == report.opponents(other) != found
 
 
 def test_an_error_in_counting_is_told_where_the_result_is_wanted(

@@ -10,7 +10,7 @@ adds.
 
 import shutil
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -127,16 +127,12 @@ class Climb:
                    "characters/s", "a line of it"]  # fmt: skip
         rows = [self._row(rung) for rung in RUNG_NAMES if self.of(rung)]
         lines = [_cells(heading), _cells(["---"] + ["--:"] * 6 + ["---"]), *map(_cells, rows)]
-        first = RunFolder.open(self.results[0].run)
-        config = first.load_run()["training"]
-        counted = counting.baselines(
-            *load_parts(first.path / "data"), first.tokenizer().characters, config["block_size"]
-        )
+        opponents = self._opponents()
         for name, nats in (
-            ("*letter counts*", counted.unigram),
-            ("*letter pairs*", counted.bigram),
-            (f"*best counter (Kneser-Ney, order {counted.ngram_order})*", counted.ngram),
-            ("*PPMd, which learns while it reads*", counted.ppmd),
+            ("*letter counts*", opponents.unigram),
+            ("*letter pairs*", opponents.bigram),
+            (f"*best counter (Kneser-Ney, order {opponents.ngram_order})*", opponents.ngram),
+            ("*PPMd, which learns while it reads*", opponents.ppmd),
         ):
             if nats is not None:
                 loss = Loss(nats, 1)
@@ -145,16 +141,34 @@ class Climb:
         spread = (
             f"mean ± standard deviation over {self.seeds} seeds" if self.seeds > 1 else "one seed"
         )
-        made = f"made {config['steps']:,} updates"
-        if self.settings.minutes is not None:
-            made = f"trained for {self.settings.minutes:g} minutes with updates"
         about = (
-            f"{self.corpus.name}: {self.corpus.characters:,} characters; every rung {made} of "
-            f"{config['batch_size']} windows of {config['block_size']} characters; {spread}; "
-            f"judged on {self.results[0].held_out.characters:,} characters held out at the end, "
-            "which none of them had seen."
+            f"{self.corpus.name}: {self.corpus.characters:,} characters; {self._budget()}; "
+            f"{spread}; judged on {self.results[0].held_out.characters:,} characters held out at "
+            "the end, which none of them had seen."
         )
         return "\n".join([*lines, "", about])
+
+    def _widest(self) -> RunFolder:
+        """The first run with the largest context."""
+        found = [RunFolder.open(result.run) for result in self.results]
+        return max(found, key=lambda run: run.model_config().block_size)
+
+    def _opponents(self) -> counting.Baselines:
+        """Given the widest windows that a rung was given."""
+        run = self._widest()
+        parts = load_parts(run.path / "data")
+        return counting.baselines(*parts, run.tokenizer().characters, run.model_config().block_size)
+
+    def _budget(self) -> str:
+        """What every rung was given, in words."""
+        settings = [RunFolder.open(r.run).load_run()["training"] for r in self.results]
+        made = f"made {_span(s['steps'] for s in settings)} updates"
+        if self.settings.minutes is not None:
+            made = f"trained for {self.settings.minutes:g} minutes with updates"
+        return (
+            f"every rung {made} of {_span(s['batch_size'] * s['block_size'] for s in settings)} "
+            f"characters, in windows of {_span(s['block_size'] for s in settings)}"
+        )
 
     def _row(self, rung: str) -> list[str]:
         results = self.of(rung)
@@ -179,7 +193,7 @@ class Climb:
         curves = {
             rung: RunFolder.open(self.of(rung)[0].run).lines("metrics.jsonl") for rung in RUNG_NAMES
         }
-        opponents = report.opponents(RunFolder.open(self.results[0].run))
+        opponents = report.opponents(self._widest())
         pictures.save_loss_curves(self.out, curves, opponents)
 
 
@@ -189,6 +203,16 @@ def _trainings(settings: TrainConfig, seeds: int) -> Iterator[TrainConfig]:
         dropout = settings.dropout if rung in ("transformer", "modern") else None
         for seed in range(settings.seed, settings.seed + seeds):
             yield replace(settings, rung=rung, seed=seed, dropout=dropout)
+
+
+def _span(values: Iterable[int]) -> str:
+    """The least and the most of some numbers.
+
+    >>> _span([64, 192, 64]), _span([2000])
+    ('64 to 192', '2,000')
+    """
+    found = sorted(set(values))
+    return " to ".join(f"{value:,}" for value in dict.fromkeys((found[0], found[-1])))
 
 
 def _cells(cells: list[str]) -> str:

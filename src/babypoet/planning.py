@@ -24,7 +24,9 @@ LEARNING_RATE = {
 MATRIX_LEARNING_RATE = {"transformer": 0.02, "modern": 0.03}
 STEPS = (100, 2000)  # the least and the most that is chosen
 PASSES = 15  # a short text is read about so often
-CONTEXT = (64, 192)  # the least and the most that is chosen; V1 to V3 get the least
+LEAST_CONTEXT = 64
+# Learned positions get lost among far places; RoPE, which knows distances, does not.
+MOST_CONTEXT = {"bigram": 64, "attention": 64, "multihead": 64, "transformer": 128, "modern": 192}
 CHARACTERS_PER_CONTEXT = 180  # a training part this many times its context can fill it with sense
 CHARACTERS_PER_UPDATE = 768
 PASSES_PER_DROPOUT = 80  # dropout is the number of passes over this,
@@ -97,10 +99,8 @@ def _context(given: TrainConfig, train: int, notes: list[str]) -> int:
     """The context: what was asked for, or what the text can fill."""
     most = train // 4  # an epoch of fewer than three windows teaches nothing about other places
     if given.block_size is None:
-        low, high = CONTEXT
-        if given.rung not in ("transformer", "modern"):  # a lone head gets lost among far places
-            high = low
-        chosen = min(most, high, max(low, train // CHARACTERS_PER_CONTEXT))
+        high = MOST_CONTEXT[given.rung]
+        chosen = min(most, high, max(LEAST_CONTEXT, train // CHARACTERS_PER_CONTEXT))
         if chosen < high:
             notes.append(f"the text is short, so the context is {chosen} characters, not {high}")
         return chosen

@@ -59,13 +59,17 @@ class Counting:
         self._known: dict[str, float] = {}
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
+        self._run: Path | None = None
 
     def __call__(self) -> Mapping[str, float]:
         return self._known
 
     def start(self, run: RunFolder) -> None:
-        """Begin to count, unless that was begun before."""
-        if self._thread is None:
+        """Begin to count, unless that was begun before for the same run."""
+        if self._run != run.path:
+            if self._thread is not None:
+                self._thread.join()
+            self._run, self._known = run.path, {}
             self._thread = threading.Thread(target=self._count, args=(run,), daemon=True)
             self._thread.start()
 

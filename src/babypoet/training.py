@@ -205,13 +205,15 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
 def choose_compile(config: TrainConfig, parameters: int, device: torch.device) -> bool:
     """`--compile`, with auto resolved: where the time it saves is well above the time it takes.
 
-    Compiling takes about 30 s and saves about a quarter of a step, so it pays for runs of some
-    minutes. The estimate counts operations, not seconds, so that it is the same on every run."""
+    On two cores compiling takes about 20 s and saves a seventh of an update (bench/compile.py), so
+    it pays from some thousand updates of the default model on. The estimate counts operations, not
+    seconds, so that it is the same on every run.
+    """
     assert config.steps and config.batch_size and config.block_size
     if config.compile != "auto":
         return config.compile == "on"
     operations = 6 * parameters * config.batch_size * config.block_size * config.steps
-    return operations > (3e16 if device.type == "cuda" else 5e13)
+    return operations > (3e16 if device.type == "cuda" else 3e13)
 
 
 def is_matrix(name: str, parameter: Tensor) -> bool:
