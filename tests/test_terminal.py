@@ -101,6 +101,9 @@ def test_no_sample_breaks_the_frame(sample: str, width: int) -> None:
     assert {cell_len(line) for line in lines} == {min(width, 100)}, shown
     assert len(lines) + 1 == expected, "the picture changed its height"
     assert not any(char in shown for char in "\x1b\x07\r\x9b\u202e")
+    assert not any(char in shown for char in "\u200d\ufe0f"), (
+        "no two terminals agree on their width"
+    )
 
 
 def test_the_picture_keeps_its_height_from_the_first_measure_on() -> None:

@@ -12,6 +12,7 @@ import shutil
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -127,7 +128,7 @@ class Climb:
                    "characters/s", "a line of it"]  # fmt: skip
         rows = [self._row(rung) for rung in RUNG_NAMES if self.of(rung)]
         lines = [_cells(heading), _cells(["---"] + ["--:"] * 6 + ["---"]), *map(_cells, rows)]
-        opponents = self._opponents()
+        opponents = self._opponents
         for name, nats in (
             ("*letter counts*", opponents.unigram),
             ("*letter pairs*", opponents.bigram),
@@ -153,6 +154,7 @@ class Climb:
         found = [RunFolder.open(result.run) for result in self.results]
         return max(found, key=lambda run: run.model_config().block_size)
 
+    @cached_property
     def _opponents(self) -> counting.Baselines:
         """Given the widest windows that a rung was given."""
         run = self._widest()

@@ -194,7 +194,7 @@ class TrainConfig:
             self._require(name, lambda value: value >= 1, "1 or more")
         for name in ("minutes", "learning_rate", "matrix_learning_rate", "grad_clip", "holdout"):
             self._require(name, lambda value: 0 < value < float("inf"), "a number above 0")
-        for name in ("warmup", "weight_decay", "snapshots"):
+        for name in ("seed", "warmup", "weight_decay", "snapshots"):
             self._require(name, lambda value: 0 <= value < float("inf"), "0 or more")
         self._require("dropout", lambda value: 0 <= value < 1, "at least 0 and below 1")
         if self.batch_size is not None and self.batch_size % self.accumulate:
@@ -238,7 +238,7 @@ class GenerateConfig:
     min_p: float | None = None
     """Leave out characters less likely than this share of the likeliest one's probability."""
     stop: tuple[str, ...] = ()
-    """Stop before the first of these that is written."""
+    """Stop before the first of these that is written; \\n means a new line."""
     n: int = 1
     """How many texts to write."""
     seed: int = 0

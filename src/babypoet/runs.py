@@ -281,8 +281,15 @@ class RunFolder:
 
     def weights(self, step: int | None = None) -> Tensors:
         """The model's weights: the best by validation, or those of a checkpoint's step."""
-        chosen = self.load_run()["best"]["step"] if step is None else step
-        return self._load_whole(self.checkpoint(chosen), "model")
+        if step is None:
+            best = self.load_run()["best"]
+            if best is None:
+                raise RunError(
+                    f"{self.path} has no weights yet: it stopped before its first checkpoint. "
+                    "Go on with it: babypoet train --resume"
+                )
+            step = best["step"]
+        return self._load_whole(self.checkpoint(step), "model")
 
     def prune(self, keep: Iterable[int]) -> None:
         """Delete every checkpoint but those of `keep`, and what crashes left behind."""

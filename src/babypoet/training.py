@@ -125,7 +125,7 @@ def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = Fal
     """
     plan = planning.make_plan(given, corpus.train_size, corpus.tokenizer.vocab_size)
     check_device(given)
-    disk = planning.disk_bytes(plan, corpus.characters) / 1e6
+    disk = planning.disk_bytes(plan, corpus.characters) // 1_000_000 + 1
     run = RunFolder.create(out, overwrite)
     with runs.disk_errors(f"The run folder {out}"):
         corpus.write(out / "data")
@@ -154,7 +154,7 @@ def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = Fal
                 "notes": [
                     *corpus.notes,
                     *plan.notes,
-                    f"the run will take up to {disk:,.0f} MB in {out}",
+                    f"the run will take up to {disk:,} MB in {out}",
                 ],
                 "machine": machine(),
                 "checkpoint": None,
@@ -461,25 +461,24 @@ class Trainer:
             times.append(time.perf_counter() - before)
         return max(20, int((seconds - sum(times)) / statistics.median(times[2:])))
 
-    def compile(self) -> str | None:
-        """Compile the model if that pays; returns a note if it was wanted and cannot be had."""
+    def wants_compiling(self) -> bool:
+        """Whether `choose_compile` says so for this model and budget."""
         parameters = sum(p.numel() for p in self.model.parameters())
-        if not choose_compile(self.config, parameters, self.device):
-            return None
+        return choose_compile(self.config, parameters, self.device)
+
+    def compile(self) -> str | None:
+        """Compile the model; returns a note if it cannot be had, and then trains without."""
         self.forward = torch.compile(self.model)
+        inputs, targets = (ids.chunk(self.config.accumulate)[0] for ids in self.batch(0))
         try:
-            inputs, targets = self.batch(0)
-            portion = self.config.accumulate
             with self.dropout_seeded():
-                self.batch_loss(inputs.chunk(portion)[0], targets.chunk(portion)[0]).backward()  # type: ignore[no-untyped-call]
-        except (
-            Exception
-        ) as error:  # the compiler's own errors are many; without it training is only slower
+                self.batch_loss(inputs, targets).backward()  # type: ignore[no-untyped-call]
+        except Exception as error:  # the compiler has many of its own; uncompiled is only slower
             self.forward = self.model
             return (
                 f"The model could not be compiled ({type(error).__name__}), so it trains "
-                "uncompiled. torch.compile needs a C++ compiler; --compile off leaves "
-                "this attempt out."
+                "uncompiled. torch.compile needs a C++ compiler; --compile off leaves this "
+                "attempt out."
             )
         finally:
             self.model.zero_grad()
@@ -583,8 +582,10 @@ def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> I
             first = trainer.batch_loss(*trainer.batch(0)).item()
         pending.append(measured(first, 0.0))
         yield from write_down()
-    if said := trainer.compile():
-        yield Noted(said)
+    if trainer.wants_compiling():
+        yield Noted("compiling the model, which takes about 20 seconds")
+        if failure := trainer.compile():
+            yield Noted(failure)
 
     reason = "done"
     try:
