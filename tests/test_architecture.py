@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src/babypoet"
 # A module imports what stands before it, and never what stands after. A folder is one entry.
 ORDER = (
     *("errors", "config", "tokenizer", "diagnosis", "corpus", "batches", "ladder", "reference"),
-    *("sampling", "counting", "evaluation", "runs", "planning", "training", "poet", "pictures"),
+    *("sampling", "counting", "evaluation", "runs", "planning", "training", "pictures", "poet"),
     *("terminal", "report", "comparison", "exporting", "course", "page", "cli"),
     *("__init__", "__main__"),
 )

@@ -1,6 +1,7 @@
 """The verdict: every character judged once, measures that mean what they say, plain words."""
 
 import dataclasses
+import itertools
 import json
 import math
 
@@ -22,6 +23,7 @@ from babypoet.evaluation import (
     exact_loss,
     loss_on_text,
     overfitting_since,
+    spread,
     structure,
     windows,
 )
@@ -423,3 +425,20 @@ def test_the_verdict_as_json():
     assert found["copied"]["longest"] == "abc"
     ran_away = Verdict(Loss(math.inf, 1), COUNTED).to_dict()
     assert json.loads(json.dumps(ran_away, allow_nan=False))["held_out"]["nats"] is None
+
+
+@given(st.integers(1, 500), st.integers(1, 60), st.integers(1, 7))
+def test_a_spread_is_all_of_a_short_part_and_even_over_a_long_one(
+    length: int, most: int, stretches: int
+) -> None:
+    most = most * stretches
+    found = spread(length, most, stretches)
+    if length <= most:
+        assert found == [slice(0, length)]
+        return
+    assert len(found) == stretches and found[0].start == 0
+    assert all(at.stop - at.start == most // stretches for at in found)
+    assert all(a.stop <= b.start for a, b in itertools.pairwise(found))
+    assert found[-1].stop <= length
+    gaps = [b.start - a.start for a, b in itertools.pairwise(found)]
+    assert not gaps or max(gaps) - min(gaps) <= 1

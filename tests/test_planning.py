@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from babypoet.config import RUNG_NAMES, ModelConfig, TrainConfig
+from babypoet.config import RUNG_NAMES, ModelConfig, TrainConfig, flag
 from babypoet.errors import SettingError, TextError
 from babypoet.planning import (
     CHARACTERS_PER_UPDATE,
@@ -20,6 +20,7 @@ from babypoet.planning import (
     STEPS,
     Plan,
     disk_bytes,
+    idle_settings,
     make_plan,
     parameters,
 )
@@ -42,21 +43,21 @@ def still_open(training: TrainConfig) -> set[str]:
 
 @every_rung
 def test_every_setting_is_resolved(rung: str) -> None:
-    """But for what is off unless asked for: minutes, patience, a share to hold out, and Muon's
-    learning rate where there are no blocks."""
+    """But for what is off unless asked for, and what the rung has no use for."""
     made = plan(rung=rung)
-    without_muon = set() if rung in DEEP else {"matrix_learning_rate"}
-    assert still_open(made.training) == {"minutes", "patience", "holdout"} | without_muon
+    unused = set(idle_settings(rung))
+    assert still_open(made.training) == {"minutes", "patience", "holdout"} | unused
+    assert ("matrix_learning_rate" in unused) == (rung not in DEEP)
     assert made.training.steps == STEPS[1]
     assert made.notes == ()
 
 
 @every_rung
 def test_the_model_and_the_training_agree(rung: str) -> None:
-    made = plan(rung=rung, block_size=33, n_layer=3)
+    made = plan(rung=rung, block_size=33)
     shared = {f.name for f in fields(ModelConfig)} & {f.name for f in fields(TrainConfig)}
     assert len(shared) >= 7
-    for name in shared:
+    for name in shared - set(idle_settings(rung)):
         assert getattr(made.model, name) == getattr(made.training, name), name
     assert made.model.vocab_size == 79
 
@@ -107,13 +108,25 @@ GIVEN: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("rung", DEEP)
-def test_what_was_given_is_kept(rung: str) -> None:
+def test_what_was_given_is_kept() -> None:
     """Zeros too, which are false."""
     assert set(GIVEN) == {f.name for f in fields(TrainConfig)} - {"rung", "minutes"}
     short = {"train": 200}  # read eight times, for which some dropout would be chosen
-    resolved = plan(short, rung=rung, **GIVEN).training.to_dict()
+    resolved = plan(short, **GIVEN).training.to_dict()
     assert {name: resolved[name] for name in GIVEN} == GIVEN
+
+
+@every_rung
+@pytest.mark.parametrize("name", ["n_layer", "n_embd", "n_head", "n_kv_head", "dropout"])
+def test_a_setting_that_would_change_nothing_is_refused(rung: str, name: str) -> None:
+    value = {"n_embd": 40, "dropout": 0.25}.get(name, 2)
+    if name not in idle_settings(rung):
+        assert getattr(plan(rung=rung, **{name: value}).model, name) == value
+        return
+    with pytest.raises(SettingError) as caught:
+        plan(rung=rung, **{name: value})
+    assert f"{flag(name)} {value} and --rung {rung} exclude each other" in str(caught.value)
+    assert plan(rung=rung, dropout=0.0).model.dropout == 0  # what it has anyway is no mistake
 
 
 @pytest.mark.parametrize("name", GIVEN)
@@ -303,7 +316,8 @@ def test_a_checkpoint_is_as_large_as_it_is_said_to_be(rung: str) -> None:
     from babypoet.ladder import build
     from babypoet.training import optimizers
 
-    made = plan(rung=rung, n_layer=1, n_embd=32)
+    small = {} if rung == "bigram" else {"n_layer": 1, "n_embd": 32}
+    made = plan(rung=rung, **small)
     model = build(made.model)
     taken = sum(4 * p.numel() for p in model.parameters())
     for optimizer in optimizers(model, made.training).values():

@@ -20,13 +20,20 @@ WEIGHTS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b.c": np.ones(5, 
 STATE = {"adamw/a/step": np.array(3, np.float32), "adamw/a/exp_avg": np.zeros((2, 3), np.float32)}
 
 
+RECORD = {key: {} for key in runs.REQUIRED} | {
+    "status": "running",
+    "best": {"step": 7},
+    "checkpoint": {"step": 7},
+}
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     """A run with one checkpoint, as training leaves it."""
     made = RunFolder.create(tmp_path / "run")
     made.save_tokenizer(CharTokenizer.from_text("abc"))
     made.save_checkpoint(7, {"model": WEIGHTS, "optimizer": STATE}, {"step": 7})
-    made.save_run({"status": "running", "best": {"step": 7}, "checkpoint": {"step": 7}})
+    made.save_run(RECORD)
     made.unlock()
     return made
 
@@ -107,6 +114,26 @@ def test_a_pickle_is_never_executed(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot be read"):
         run.weights()
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("name", runs.REQUIRED)
+def test_a_run_json_that_lacks_something_is_said(run: RunFolder, name: str) -> None:
+    run.save_run({key: value for key, value in RECORD.items() if key != name})
+    with pytest.raises(RunError, match=f"not a whole run: run.json has no {name}"):
+        RunFolder.open(run.path)
+
+
+@pytest.mark.parametrize("name", ["lock", "run.json"])
+def test_the_files_of_others_are_not_taken_for_a_run(tmp_path: Path, name: str) -> None:
+    """A `lock` or `run.json` of another program beside a folder called data must not cost it."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "thesis.txt").write_text("years of work", encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("more", encoding="utf-8")
+    (tmp_path / name).write_text('{"format": 1}', encoding="utf-8")
+    for overwrite in (False, True):
+        with pytest.raises(RunError, match=r"give another --out|not a whole run"):
+            RunFolder.create(tmp_path, overwrite)
+    assert (tmp_path / "data" / "thesis.txt").exists()
 
 
 def test_create_does_not_overwrite_unasked(run: RunFolder, tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ def test_a_finished_run_is_not_trained_again(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rung", ["bigram", "attention", "multihead", "transformer", "modern"])
 def test_every_rung_learns_resumes_and_writes(text: str, tmp_path: Path, rung: Any) -> None:
-    config = replace(TINY, rung=rung, n_kv_head=None, dropout=None, steps=60, evaluate_every=20)
+    unused = dict.fromkeys(training.planning.idle_settings(rung))
+    config = replace(TINY, rung=rung, steps=60, evaluate_every=20, **unused)
     straight = begin(text, tmp_path / "straight", config)
     finish(straight)
     curve = [m["validation_nats"] for m in straight.lines("metrics.jsonl") if m["validation_nats"]]
@@ -560,58 +561,55 @@ def test_a_crash_at_any_write_sync_or_rename_loses_nothing(
     assert crashed_in_training > 20
 
 
-def _wait_for_update(process: subprocess.Popen[bytes], metrics: Path, beyond: int) -> None:
-    """Return once `metrics` has more than `beyond` lines, so that the process is in its loop."""
-    while process.poll() is None:
-        if metrics.exists() and metrics.read_bytes().count(b"\n") > beyond:
-            return
-        time.sleep(0.005)
+def _step_on_disk(out: Path) -> int:
+    """The step of the checkpoint that a run would be resumed from; -1 before there is one."""
+    if not (out / "run.json").exists():
+        return -1
+    found = RunFolder.open(out).load_run()["checkpoint"]
+    return found["step"] if found else -1
 
 
 def test_kill_minus_nine_at_random_moments(text: str, tmp_path: Path) -> None:
-    """At least 20 real processes die by SIGKILL in the middle of training, and each chain of them
-    ends with the bits of the unbroken run."""
+    """At least 20 real processes die by SIGKILL in the middle of training, each after it saved a
+    checkpoint of its own, and each chain of them ends with the bits of the unbroken run."""
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
-    settings = ["--steps", "600", "--block-size", "10", "--n-layer", "1", "--n-embd", "8",
+    settings = ["--steps", "3000", "--block-size", "10", "--n-layer", "1", "--n-embd", "8",
                 "--batch-size", "6", "--evaluate-every", "10", "--snapshots", "5"]  # fmt: skip
     command, log = [sys.executable, "-m", "babypoet", "train", "--quiet"], tmp_path / "log"
 
     def start(out: Path) -> subprocess.Popen[bytes]:
-        more = (
-            ["--resume"] if (out / "run.json").exists() else [str(tmp_path / "text.txt"), *settings]
-        )
+        begun = (out / "run.json").exists()
+        more = ["--resume"] if begun else [str(tmp_path / "text.txt"), *settings]
         with log.open("ab") as file:
             return subprocess.Popen(
                 [*command, *more, "--out", str(out)], stdout=file, stderr=subprocess.STDOUT
             )
 
     unbroken = start(tmp_path / "unbroken")
-    assert unbroken.wait() == 0
-    expected = RunFolder.open(tmp_path / "unbroken")
-    dice, kills, chain = random.Random(0), 0, 0
-    while kills < 20:
-        chain += 1
-        out = tmp_path / f"chain-{chain}"
-        for _ in range(10):
+    dice, kills = random.Random(0), {"one": 0, "two": 0}
+    for chain in kills:
+        out = tmp_path / chain
+        while kills[chain] < 10:
+            before = _step_on_disk(out)
             process = start(out)
-            lines = (out / "metrics.jsonl").read_bytes().count(b"\n") if out.exists() else 0
-            _wait_for_update(process, out / "metrics.jsonl", max(0, lines - 10))
-            time.sleep(dice.random() * 0.2)
-            alive = process.poll() is None
+            while process.poll() is None and _step_on_disk(out) <= before:
+                time.sleep(0.005)
+            time.sleep(dice.random() * 0.1)
             process.kill()
             code = process.wait()
-            if not alive:
-                assert code == 0, log.read_text(encoding="utf-8")
-                break
-            assert code == (-signal.SIGKILL if os.name == "posix" else 1)
-            status = RunFolder.open(out).load_run()["status"]
-            kills += status in ("new", "running")
-        last = start(out)
+            assert code == (-signal.SIGKILL if os.name == "posix" else 1), (
+                f"it ended before it was killed ({code}): {log.read_text(encoding='utf-8')}"
+            )
+            assert RunFolder.open(out).load_run()["status"] == "running"
+            kills[chain] += 1
+    assert unbroken.wait() == 0, log.read_text(encoding="utf-8")
+    expected = RunFolder.open(tmp_path / "unbroken")
+    for chain in kills:
+        last = start(tmp_path / chain)
         assert last.wait() == 0, log.read_text(encoding="utf-8")
-        run = RunFolder.open(out)
+        run = RunFolder.open(tmp_path / chain)
         assert last_weights(run) == last_weights(expected)
-        assert [m["step"] for m in run.lines("metrics.jsonl")] == list(range(601))
-    assert chain >= 2
+        assert [m["step"] for m in run.lines("metrics.jsonl")] == list(range(3001))
 
 
 def test_disk_use_does_not_grow_with_the_run(text: str, tmp_path: Path) -> None:
@@ -694,6 +692,54 @@ def test_a_loss_that_explodes_stops_and_keeps_the_last_good_weights(
     assert "--learning-rate (it was 1e+30)" in message and str(run.path) in message
     with pytest.raises(SettingError, match="came apart"):
         poet.train(text=text, out=tmp_path / "again", **config.given())
+
+
+def test_resuming_what_came_apart_changes_nothing(text: str, tmp_path: Path) -> None:
+    config = replace(TINY, rung="transformer", n_kv_head=None, learning_rate=1e30, warmup=1)
+    run = begin(text, tmp_path / "run", config)
+    first = finish(run)[-1]
+    before = run.lines("metrics.jsonl")
+    again = finish(RunFolder.open(run.path))
+    assert [type(event).__name__ for event in again] == ["Started", "Finished"]
+    assert again[-1].reason == first.reason == "diverged"  # type: ignore[union-attr]
+    assert run.lines("metrics.jsonl") == before
+
+
+def test_minutes_of_training_that_comes_apart(text: str, tmp_path: Path) -> None:
+    """The rehearsal meets it first, and must leave it to the training to say so."""
+    config = replace(
+        TINY, rung="transformer", n_kv_head=None, learning_rate=1e30, steps=None, minutes=0.01
+    )
+    finished = finish(begin(text, tmp_path / "run", config))[-1]
+    assert isinstance(finished, Finished) and finished.reason == "diverged"
+
+
+def test_a_device_that_is_gone_on_resume_is_said(text: str, tmp_path: Path) -> None:
+    absent = "cuda" if not torch.cuda.is_available() else "mps"
+    run = begin(text, tmp_path / "run")
+    record = run.load_run()
+    record["training"]["device"] = absent
+    run.save_run(record)
+    run.unlock()
+    with pytest.raises(SettingError, match=f"--device {absent}: PyTorch finds no such device"):
+        finish(RunFolder.open(run.path))
+
+
+def test_resuming_is_exact_on_two_threads_too(poems: str, tmp_path: Path) -> None:
+    """Large enough for torch to share the work out."""
+    config = TrainConfig(steps=12, n_embd=64, block_size=96, n_layer=2, evaluate_every=6)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        straight = begin(poems, tmp_path / "straight", config)
+        finish(straight)
+        broken = begin(poems, tmp_path / "broken", config)
+        finish(broken, stop_after=5)
+        finish(RunFolder.open(broken.path))
+    finally:
+        torch.set_num_threads(threads)
+    assert straight.load_run()["machine"]["threads"] == 2
+    assert last_weights(broken) == last_weights(straight)
 
 
 def test_patience_stops_where_validation_gets_worse(poems: str, tmp_path: Path) -> None:

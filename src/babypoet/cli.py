@@ -251,7 +251,8 @@ def ladder(
         stopping(say_so=silent) as asked,
         terminal.view(silent, opponents, lambda: bool(asked)) as show,
     ):
-        for line in climb.run(lambda: bool(asked), show, opponents.start):
+        counted = comparison.nobody if silent else opponents.start  # only the picture shows them
+        for line in climb.run(lambda: bool(asked), show, counted):
             if not quiet:
                 terminal.say(line)
     if climb.interrupted:
@@ -282,6 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a console in another encoding must not stop a poem
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+            if not stream.isatty():  # Windows would write its old code page into files and pipes
+                stream.reconfigure(encoding="utf-8")
     try:
         result = app(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"

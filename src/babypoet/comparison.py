@@ -16,11 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from babypoet import counting, pictures, planning, poet, report, runs, training
+from babypoet import counting, pictures, planning, poet, runs, training
 from babypoet.config import RUNG_NAMES, RungName, TrainConfig, reject_unknown
 from babypoet.corpus import Corpus, Source, load_parts, open_corpus
 from babypoet.errors import RunError, SettingError
-from babypoet.evaluation import Loss, exact_loss
+from babypoet.evaluation import Loss
 from babypoet.runs import RunFolder
 from babypoet.terminal import printable
 
@@ -71,7 +71,7 @@ class Climb:
             name = f"{config.rung}-seed{config.seed}"
             folder = training.prepare(self.corpus, config, self.out / name)
             begun(folder)
-            notes = [n for n in folder.load_run()["notes"] if str(self.out) not in n]
+            notes = folder.load_run()["notes"]
             yield from (f"note: {note}" for note in notes if note not in said)
             said |= set(notes)
             result = self._train(folder, should_stop, show)
@@ -105,14 +105,11 @@ class Climb:
         characters = (
             finished.step * record["training"]["batch_size"] * record["model"]["block_size"]
         )
-        trained = poet.Poet(folder)
-        train, validation, held_out = load_parts(folder.path / "data")
-        before = int(validation[-1] if len(validation) else train[-1])
         return Result(
             rung=record["model"]["rung"],
             seed=record["training"]["seed"],
             parameters=parameters,
-            held_out=Loss(exact_loss(trained.model, held_out, before), len(held_out)),
+            held_out=poet.Poet(folder).held_out_loss(),
             seconds=finished.seconds,
             characters=characters,
             run=folder.path,
@@ -195,16 +192,16 @@ class Climb:
         curves = {
             rung: RunFolder.open(self.of(rung)[0].run).lines("metrics.jsonl") for rung in RUNG_NAMES
         }
-        opponents = report.opponents(self._widest())
+        opponents = poet.opponents(self._widest())
         pictures.save_loss_curves(self.out, curves, opponents)
 
 
 def _trainings(settings: TrainConfig, seeds: int) -> Iterator[TrainConfig]:
-    """Each rung with each seed. Dropout goes to the rungs that have it."""
+    """Each rung with each seed, and with those of the settings that it has a use for."""
     for rung in get_args(RungName):
-        dropout = settings.dropout if rung in ("transformer", "modern") else None
+        idle: dict[str, Any] = dict.fromkeys(planning.idle_settings(rung))
         for seed in range(settings.seed, settings.seed + seeds):
-            yield replace(settings, rung=rung, seed=seed, dropout=dropout)
+            yield replace(settings, rung=rung, seed=seed, **idle)
 
 
 def _span(values: Iterable[int]) -> str:

@@ -127,6 +127,19 @@ def _losses(
             module.training = training
 
 
+def spread(length: int, most: int = 16_384, stretches: int = 16) -> list[slice]:
+    """Where to look in a part too long to be measured again and again: all of it if it has at most
+    `most` characters, or else `stretches` pieces at equal distances, `most` characters together.
+
+    >>> spread(100), spread(100, most=6, stretches=3)
+    ([slice(0, 100, None)], [slice(0, 2, None), slice(33, 35, None), slice(66, 68, None)])
+    """
+    if length <= most:
+        return [slice(0, length)]
+    starts = (i * length // stretches for i in range(stretches))
+    return [slice(start, start + most // stretches) for start in starts]
+
+
 def exact_loss(model: "Rung", ids: Ids, before: int, batch_size: int | None = None) -> float:
     """The mean loss of a model on all of `ids` (N,), in nats per character; N >= 1.
 

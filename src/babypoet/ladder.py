@@ -94,7 +94,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     return centred / (variance + eps).sqrt() * weight + bias
 
 
-@fused(lambda x, weight, eps: F.rms_norm(x, weight.shape, weight, eps))
+@fused(lambda x, weight, eps: F.rms_norm(x, weight.shape, weight.type_as(x), eps))
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Scale each vector to root mean square 1 (Zhang and Sennrich 2019, arXiv:1910.07467)."""
     return x / (x.square().mean(dim=-1, keepdim=True) + eps).sqrt() * weight
@@ -360,9 +360,8 @@ class Transformer(Rung):
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = LayerNorm(config.n_embd)
         self.lm_head = linear(config.n_embd, config.rows)
-        for (
-            block
-        ) in self.h:  # GPT-2: what is added 2 n_layer times starts smaller by the root of that
+        # GPT-2: what is added 2 n_layer times starts smaller by the root of that
+        for block in self.h:
             assert isinstance(block, Block)
             for layer in (block.attn.proj, block.mlp.c_proj):
                 nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * config.n_layer))
@@ -496,5 +495,5 @@ RUNGS: dict[str, type[Rung]] = {
 def build(config: ModelConfig, seed: int = 0) -> Rung:
     """A new model of `config.rung` on the CPU, its weights drawn from `seed` and nothing else."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return RUNGS[config.rung](config)

@@ -8,6 +8,7 @@ The rule is small, and each line of it was found by measuring on validation part
 never the held-out part."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from babypoet.config import ModelConfig, TrainConfig, flag
 from babypoet.errors import SettingError, TextError
@@ -51,6 +52,7 @@ def make_plan(given: TrainConfig, train: int, vocab_size: int) -> Plan:
     how many there are time for and asks again. Raises TextError if the text is too short for a
     context that was asked for, SettingError if settings exclude each other.
     """
+    _check_idle(given)
     notes: list[str] = []
     block_size = _context(given, train, notes)
     batch_size = given.batch_size or _batch_size(given, block_size)
@@ -70,17 +72,14 @@ def make_plan(given: TrainConfig, train: int, vocab_size: int) -> Plan:
         dropout=_dropout(given, steps * batch_size * block_size / train),
     )
     _check_size(model)
-    shape = {name: getattr(model, name) for name in ("n_layer", "n_head", "n_kv_head", "n_embd")}
-    resolved = replace(
-        given,
-        **shape,
-        block_size=block_size,
-        dropout=model.dropout,
-        batch_size=batch_size,
-        learning_rate=given.learning_rate or LEARNING_RATE[given.rung],
-        matrix_learning_rate=given.matrix_learning_rate or MATRIX_LEARNING_RATE.get(given.rung),
-        weight_decay=0.1 if given.weight_decay is None else given.weight_decay,
-    )
+    shape = ("block_size", "n_layer", "n_head", "n_kv_head", "n_embd", "dropout")
+    chosen: dict[str, Any] = {name: getattr(model, name) for name in shape} | {
+        "batch_size": batch_size,
+        "learning_rate": given.learning_rate or LEARNING_RATE[given.rung],
+        "matrix_learning_rate": given.matrix_learning_rate or MATRIX_LEARNING_RATE.get(given.rung),
+        "weight_decay": 0.1 if given.weight_decay is None else given.weight_decay,
+    }
+    resolved = replace(given, **(chosen | dict.fromkeys(idle_settings(given.rung))))
     if given.minutes is None:
         warmup = max(1, steps // 20) if given.warmup is None else given.warmup
         every = given.evaluate_every or max(1, steps // 20)
@@ -113,14 +112,35 @@ def _context(given: TrainConfig, train: int, notes: list[str]) -> int:
     return given.block_size
 
 
+def idle_settings(rung: str) -> tuple[str, ...]:
+    """The settings that a rung has no use for.
+
+    >>> idle_settings("transformer")
+    ('n_kv_head',)
+    """
+    blocks = ("n_layer", "dropout", "matrix_learning_rate", "weight_decay")
+    return {
+        "bigram": ("n_embd", "n_head", "n_kv_head", *blocks),
+        "attention": ("n_head", "n_kv_head", *blocks),
+        "multihead": ("n_kv_head", *blocks),
+        "transformer": ("n_kv_head",),
+    }.get(rung, ())
+
+
+def _check_idle(given: TrainConfig) -> None:
+    """Refuse a setting that would change nothing: whoever gave it expects that it does."""
+    for name in idle_settings(given.rung):
+        value = getattr(given, name)
+        if value:  # a zero asks for what the rung has anyway
+            raise SettingError(
+                f"{flag(name)} {value:g} and --rung {given.rung} exclude each other: that rung has "
+                f"nothing for {flag(name)} to set. Leave one of them out."
+            )
+
+
 def _dropout(given: TrainConfig, passes: float) -> float:
     """The more often the same text is read, the more dropout; V1 to V3 have none."""
     if given.rung not in ("transformer", "modern"):
-        if given.dropout:
-            raise SettingError(
-                f"--dropout {given.dropout:g} and --rung {given.rung} exclude each other: only "
-                "transformer and modern drop anything. Leave one of them out."
-            )
         return 0.0
     if given.dropout is not None:
         return given.dropout

@@ -9,12 +9,14 @@
 For the events of a training as they happen, use `babypoet.training.train`, which this module
 drains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babypoet import corpus, counting, evaluation, runs, sampling
+import numpy as np
+
+from babypoet import corpus, counting, evaluation, pictures, runs, sampling
 from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, flag, reject_unknown
 from babypoet.errors import RunError, SettingError
 from babypoet.reference import Reference
@@ -23,6 +25,7 @@ from babypoet.tokenizer import CharTokenizer, Unknown
 if TYPE_CHECKING:
     from babypoet.ladder import Rung
 
+COUNTED = 1_000_000  # characters the opponents read while somebody waits
 JUDGED = GenerateConfig(length=500, n=20)  # the samples whose structure and originality are judged
 
 
@@ -84,7 +87,7 @@ class Poet:
         """The last `limit` characters of what the model learned from."""
         return self.tokenizer.decode(self._parts.train[-limit:].tolist())
 
-    @cached_property
+    @property  # not kept: Windows cannot replace a file that somebody has mapped
     def _parts(self) -> corpus.Parts:
         return corpus.load_parts(self.run.path / "data")
 
@@ -93,27 +96,18 @@ class Poet:
         copying."""
         self.run.check_data()
         train, validation, held_out = self._parts
-        if not len(held_out):
-            raise RunError(f"{self.run.path} has no held-out part to be judged on.")
-        before = int(validation[-1] if len(validation) else train[-1])
+        loss = self.held_out_loss()
         text = self.training_text()
         searched = text  # for copies, which are told by where they stand
         if len(train) > len(text):
             searched = self.tokenizer.decode(train[: evaluation.LIMIT].tolist())
         samples = ["".join(self.stream("", JUDGED, sample=i)) for i in range(JUDGED.n)]
-        curve = [
-            (line["step"], line["validation_nats"])
-            for line in self.run.lines("metrics.jsonl")
-            if line["validation_nats"] is not None
-        ]
         return evaluation.Verdict(
-            held_out=evaluation.Loss(
-                evaluation.exact_loss(self.model, held_out, before), len(held_out)
-            ),
+            held_out=loss,
             baselines=counting.baselines(
                 train, validation, held_out, self.tokenizer.characters, self.config.block_size
             ),
-            overfitting_since=evaluation.overfitting_since(curve),
+            overfitting_since=evaluation.overfitting_since(self.run.curve()),
             structure=evaluation.structure(samples, text),
             structure_held_out=evaluation.structure(
                 [self.tokenizer.decode(held_out[: JUDGED.n * JUDGED.length].tolist())], text
@@ -121,10 +115,53 @@ class Poet:
             copied=evaluation.copied(samples, searched),
         )
 
+    def conclude(self, known: Mapping[str, float] | None = None) -> evaluation.Verdict:
+        """`evaluate`, with the verdict written into run.json and the loss curve into loss.svg and
+        loss.png. `known`: the run's `opponents`, if they were counted before."""
+        found = self.evaluate()
+        record = self.run.load_run()
+        self.run.save_run({**record, "verdict": found.to_dict()})
+        curves = {self.config.rung: self.run.lines("metrics.jsonl")}
+        pictures.save_loss_curves(self.run.path, curves, known or opponents(self.run))
+        return found
+
+    def held_out_loss(self) -> evaluation.Loss:
+        """The exact loss on the held-out part."""
+        train, validation, held_out = self._parts
+        if not len(held_out):
+            raise RunError(f"{self.run.path} has no held-out part to be judged on.")
+        before = int(validation[-1] if len(validation) else train[-1])
+        nats = evaluation.exact_loss(self.model, held_out, before)
+        return evaluation.Loss(nats, len(held_out))
+
     def loss_on(self, text: str) -> tuple[evaluation.Loss, float]:
         """The loss on a text of one's own, and the share of its characters that the model never
         saw; each of those is charged ln V. An empty text is a TextError."""
         return evaluation.loss_on_text(self.model, self.tokenizer, text)
+
+
+def opponents(run: runs.RunFolder) -> dict[str, float]:
+    """What counting the training part reaches where the live loss is measured, in nats, given the
+    same windows. Of a long text only the last COUNTED characters are counted."""
+    config = run.model_config()
+    train, validation, _ = corpus.load_parts(run.path / "data")
+    train = train[-COUNTED:]
+    order = counting.choose_order(train, validation[: COUNTED // 10], config.vocab_size)
+    counter = counting.KneserNey.fit(train, config.vocab_size, max(order, 2))
+    stretches = evaluation.spread(len(validation))
+    edge = counting.LARGEST_ORDER  # no counter looks back further
+
+    def nats(order: int) -> float:
+        losses: list[float] = []
+        for at in stretches:
+            before = np.concatenate([train[-edge:], validation[max(0, at.start - edge) : at.start]])
+            ids = validation[at]
+            loss = counter.cross_entropy(ids, before, config.block_size, order=order)
+            losses.append(loss * len(ids))
+        return sum(losses) / sum(len(validation[at]) for at in stretches)
+
+    named = {"letter counts": nats(1), "letter pairs": nats(2)}
+    return named | {f"best counter (order {order})": nats(order)} if order > 2 else named
 
 
 def load(path: str | Path | None = None) -> Poet:
@@ -200,4 +237,6 @@ def train(
     for event in training.train(run):
         if isinstance(event, training.Finished) and event.reason == "diverged":
             raise SettingError(training.diverged_message(event, run))
-    return Poet(run)
+    poet = Poet(run)
+    poet.conclude()
+    return poet

@@ -13,37 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from babypoet import corpus, counting, evaluation, pictures, runs, terminal
+from babypoet import corpus, evaluation, runs, terminal
 from babypoet.errors import RunError
-from babypoet.poet import Poet
+from babypoet.poet import Poet, opponents
 from babypoet.runs import RunFolder
 from babypoet.terminal import clock, loss_words, printable, quoted, table, wrapped
 
 if TYPE_CHECKING:
     from babypoet.training import Finished
 
-COUNTED = 1_000_000  # characters the opponents read while somebody waits for the first update
-
-
 # --- opponents ------------------------------------------------------------------------------------
-
-
-def opponents(run: RunFolder) -> dict[str, float]:
-    """What counting the training part reaches on the validation part, in nats, given the same
-    windows."""
-    config = run.model_config()
-    train, validation, _ = corpus.load_parts(run.path / "data")
-    train = train[-COUNTED:]
-    V = config.vocab_size
-    validation = validation[: COUNTED // 10]
-    order = counting.choose_order(train, validation, V)
-    counter = counting.KneserNey.fit(train, V, max(order, 2))
-
-    def nats(order: int) -> float:
-        return counter.cross_entropy(validation, train, config.block_size, order=order)
-
-    named = {"letter counts": nats(1), "letter pairs": nats(2)}
-    return named | {f"best counter (order {order})": nats(order)} if order > 2 else named
 
 
 class Counting:
@@ -69,7 +48,7 @@ class Counting:
         if self._run != run.path:
             if self._thread is not None:
                 self._thread.join()
-            self._run, self._known = run.path, {}
+            self._run, self._known, self._error = run.path, {}, None
             self._thread = threading.Thread(target=self._count, args=(run,), daemon=True)
             self._thread.start()
 
@@ -92,17 +71,11 @@ class Counting:
 
 
 def after_training(
-    run: RunFolder, finished: "Finished", opponents: Mapping[str, float], quiet: bool = False
+    run: RunFolder, finished: "Finished", known: Mapping[str, float], quiet: bool = False
 ) -> str:
-    """The end of a training: the first text beside the last, the verdict, and what to do next.
-
-    The verdict is written into run.json, and the loss curve into loss.svg and loss.png."""
+    """The end of a training: the first text beside the last, the verdict, and what to do next."""
     poet = Poet(run)
-    found = poet.evaluate()
-    record = run.load_run()
-    run.save_run({**record, "verdict": found.to_dict()})
-    metrics = run.lines("metrics.jsonl")
-    pictures.save_loss_curves(run.path, {str(record["model"]["rung"]): metrics}, opponents)
+    found = poet.conclude(known)
     if quiet:
         return f"{run.path}\t{found.held_out.nats:.4f}"
     samples = run.lines("samples.jsonl")

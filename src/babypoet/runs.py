@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -43,6 +44,8 @@ FILES = (  # run.json first: once it is gone, a crash leaves no run that looks w
 )
 FOLDERS = ("data", "checkpoints", "history")
 DATA_FILES = ("train.npy", "validation.npy", "held_out.npy")
+SAFE = "What was saved before is whole; make room, then go on with --resume."
+REQUIRED = ("status", "text", "data", "model", "training", "machine", "checkpoint", "best")
 Tensors = dict[str, NDArray[Any]]
 
 
@@ -65,11 +68,22 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def replace(source: Path, target: Path) -> None:
+    """Rename, over an old file if there is one. On Windows somebody who is just reading it, a virus
+    scanner say, makes that fail for a moment."""
+    for wait in (0.01, 0.1, 1.0) if os.name == "nt" else ():
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            time.sleep(wait)
+    os.replace(source, target)
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace a file as a whole: even after a crash, `path` is the old one or the new one."""
     temporary = path.with_name(path.name + ".tmp")
     write_synced(temporary, content)
-    os.replace(temporary, path)
+    replace(temporary, path)
     fsync_folder(path.parent)
 
 
@@ -94,17 +108,14 @@ def _json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def disk_errors(what: str) -> Iterator[None]:
-    """Turn a full disk or a refused write into a RunError that says what is safe."""
+def disk_errors(what: str, remedy: str = SAFE) -> Iterator[None]:
+    """Turn a full disk or a refused write into a RunError that says what to do."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "the disk is full" if full else f"{error.strerror or error} ({error.filename})"
-        raise RunError(
-            f"{what} could not be written: {why}. What was saved before is whole; "
-            "make room, then go on with --resume."
-        ) from error
+        raise RunError(f"{what} could not be written: {why}. {remedy}") from error
 
 
 class RunFolder:
@@ -112,32 +123,37 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = filelock.FileLock(path / "lock", timeout=0)
+        self._lock = filelock.FileLock(path / "lock", timeout=0, thread_local=False)
 
     @classmethod
     def create(cls, path: Path, overwrite: bool = False) -> Self:
         """A new, locked run folder. An existing one is a RunError, unless it is to be replaced."""
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; give another --out.")
-        if path.exists() and any(path.iterdir()):
-            begun = (path / "run.json").exists()
-            if not begun and not (path / "lock").exists():
-                raise RunError(f"{path} holds other files, not a run; give another --out.")
-            if (
-                begun and not overwrite
-            ):  # without run.json, a crash came before anything was learned
+        if path.exists():
+            ours = {*FILES, *(f"{name}.tmp" for name in FILES), *FOLDERS, "lock"}
+            begun = (path / "run.json").exists()  # or a crash came before anything was learned
+            if begun:
+                RunFolder.open(path)
+            elif others := sorted({child.name for child in path.iterdir()} - ours):
                 raise RunError(
-                    f"{path} is already there. Go on with it (--resume), replace it (--overwrite), "
-                    "or give another --out."
+                    f"{path} holds other files, not a run ({others[0]} for one); "
+                    "give another --out."
+                )
+            if begun and not overwrite:
+                raise RunError(
+                    f"{path} is already there. Go on with it (--resume), replace it "
+                    "(--overwrite), or give another --out."
                 )
         run = cls(path)
-        with disk_errors(f"The run folder {path}"):
+        with disk_errors(f"The run folder {path}", "Make room, or give another --out."):
             path.mkdir(parents=True, exist_ok=True)
             run.lock()
             for name in (*FILES, *(f"{name}.tmp" for name in FILES)):
                 (path / name).unlink(missing_ok=True)
             for name in FOLDERS:
-                shutil.rmtree(path / name, ignore_errors=True)
+                if (path / name).exists():
+                    shutil.rmtree(path / name)
                 (path / name).mkdir()
         return run
 
@@ -151,12 +167,15 @@ class RunFolder:
                 "`babypoet runs` lists what there is."
             )
         run = cls(path)
-        found = run.load_run().get("format")
+        record = run.load_run()
+        found = record.get("format")
         if not isinstance(found, int) or found > FORMAT:
             raise RunError(
                 f"{path} is a run of format {found}; this babypoet reads up to {FORMAT}. "
                 "Update it: pip install --upgrade babypoet."
             )
+        if missing := [name for name in REQUIRED if name not in record]:
+            raise RunError(f"{path} is not a whole run: run.json has no {', '.join(missing)}.")
         return run
 
     def lock(self) -> None:
@@ -182,6 +201,8 @@ class RunFolder:
                 return False
         except filelock.Timeout:
             return True
+        except OSError:  # a folder that cannot be written to cannot be trained in
+            return False
 
     # --- run.json, tokenizer.json, data/ ----------------------------------------------------------
 
@@ -240,11 +261,10 @@ class RunFolder:
         for name, content in {**files, "manifest.json": to_json({"sha256": digests})}.items():
             write_synced(temporary / name, content)
         fsync_folder(temporary)
-        if (
-            folder.exists()
-        ):  # a crash came after the rename and before run.json: this is the same content
+        if folder.exists():
+            # a crash came after the rename and before run.json: this is the same content
             shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        replace(temporary, folder)
         fsync_folder(folder.parent)
 
     def _load_whole(self, folder: Path, name: str) -> Tensors:
@@ -295,8 +315,8 @@ class RunFolder:
         """Delete every checkpoint but those of `keep`, and what crashes left behind."""
         names = {self.checkpoint(step).name for step in keep}
         for folder in (self.path / "checkpoints").iterdir():
-            if folder.name not in names:
-                shutil.rmtree(folder)
+            if folder.name not in names:  # one that is being read is left for the next time
+                shutil.rmtree(folder, ignore_errors=os.name == "nt")
 
     def save_history(self, step: int, weights: Tensors, sample: str) -> None:
         """Keep the weights at a step, as half-precision floats, with what the model wrote then."""
@@ -337,6 +357,11 @@ class RunFolder:
             with contextlib.suppress(ValueError):
                 found.append(json.loads(line))
         return found
+
+    def curve(self) -> list[tuple[int, float]]:
+        """The validation losses that were measured: (step, nats)."""
+        measured = ((m["step"], m["validation_nats"]) for m in self.lines("metrics.jsonl"))
+        return [(step, nats) for step, nats in measured if nats is not None]
 
     def cut_back(self, step: int) -> None:
         """Forget what came after `step`: lines of metrics and samples, and later history."""

@@ -84,7 +84,7 @@ def shape(started: "Started") -> str:
     config = started.model
     return (
         f"{started.parameters:,} parameters · context {config.block_size} · "
-        f"{config.vocab_size:,} characters known"
+        f"{config.vocab_size:,} characters known · up to {started.disk_megabytes:,} MB of disk"
     )
 
 
@@ -193,8 +193,7 @@ def _evaluated(started: "Started") -> list[tuple[int, float]]:
     """The losses that a resumed run was measured at before."""
     from babypoet.runs import RunFolder
 
-    lines = RunFolder(started.run).lines("metrics.jsonl")
-    return [(m["step"], m["validation_nats"]) for m in lines if m["validation_nats"] is not None]
+    return RunFolder(started.run).curve()
 
 
 class Picture:
@@ -295,7 +294,8 @@ class Picture:
         race.add_column()
         for _ in range(3):
             race.add_column(justify="right")
-        headings = ["  on text it does not train on", "nats", "bits", "torn between"]
+        judged = self.started.validation_characters
+        headings = [f"  on {judged:,} characters left out", "nats", "bits", "torn between"]
         wide = width >= 60
         race.add_row(*(headings if wide else ["", "nats", "", "torn between"]), style="dim")
         for name, nats in rows:

@@ -10,7 +10,7 @@ text, and `train` continues from whatever the folder holds, be it nothing yet or
 killed. Batches and dropout are functions of (seed, step), so a resumed run ends with the same bits
 as an unbroken one.
 
-Reading order: `train` is the loop; `optimizers` and `learning_rate_factor` are the recipe;
+Reading order: `_train` is the loop; `optimizers` and `learning_rate_factor` are the recipe;
 `Trainer` holds what the loop changes."""
 
 import contextlib
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,6 @@ from babypoet.runs import RunFolder
 
 SAMPLE = GenerateConfig(length=300, temperature=0.8)
 TRAINING_SHARE = 0.93  # of the minutes; the rest goes to evaluations, samples and saving
-EVALUATED_CHARACTERS = 16_384  # of the validation part, at most, while training
 
 
 # --- events ---------------------------------------------------------------------------------------
@@ -55,6 +55,7 @@ class Started:
     parameters: int
     first_step: int  # 0, or the checkpoint's step when resuming
     validation_characters: int  # how many the live loss is measured on
+    disk_megabytes: int  # what the run will take at most
     notes: tuple[str, ...]
 
 
@@ -125,9 +126,8 @@ def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = Fal
     """
     plan = planning.make_plan(given, corpus.train_size, corpus.tokenizer.vocab_size)
     check_device(given)
-    disk = planning.disk_bytes(plan, corpus.characters) // 1_000_000 + 1
     run = RunFolder.create(out, overwrite)
-    with runs.disk_errors(f"The run folder {out}"):
+    with runs.disk_errors(f"The run folder {out}", "Make room, or give another --out."):
         corpus.write(out / "data")
         runs.fsync_folder(out / "data")
         run.save_tokenizer(corpus.tokenizer)
@@ -151,11 +151,8 @@ def prepare(corpus: Corpus, given: TrainConfig, out: Path, overwrite: bool = Fal
                 "model": plan.model.to_dict(),
                 "training": plan.training.to_dict(),
                 "given": given.given(),
-                "notes": [
-                    *corpus.notes,
-                    *plan.notes,
-                    f"the run will take up to {disk:,} MB in {out}",
-                ],
+                "notes": [*corpus.notes, *plan.notes],
+                "disk_megabytes": planning.disk_bytes(plan, corpus.characters) // 1_000_000 + 1,
                 "machine": machine(),
                 "checkpoint": None,
                 "best": None,
@@ -228,7 +225,7 @@ def optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.optim.O
     """Muon for the matrices inside the blocks (Jordan et al. 2024,
     kellerjordan.github.io/posts/muon), AdamW for the rest. Only matrices decay: biases, norms and
     tables do not."""
-    assert config.learning_rate is not None and config.weight_decay is not None
+    assert config.learning_rate is not None
     named = list(model.named_parameters())
     rest = [p for name, p in named if not is_matrix(name, p)]
     found: dict[str, torch.optim.Optimizer] = {
@@ -242,7 +239,7 @@ def optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.optim.O
         )
     }
     if matrices := [p for name, p in named if is_matrix(name, p)]:
-        assert config.matrix_learning_rate is not None
+        assert config.matrix_learning_rate is not None and config.weight_decay is not None
         found["muon"] = torch.optim.Muon(
             matrices, lr=config.matrix_learning_rate, weight_decay=config.weight_decay
         )
@@ -282,6 +279,7 @@ class Trainer:
     def __init__(self, run: RunFolder, record: dict[str, Any]) -> None:
         self.run, self.record = run, record
         self.config = TrainConfig.from_dict(record["training"])
+        check_device(self.config)
         self.shape = ModelConfig.from_dict(record["model"])
         self.parts = load_parts(run.path / "data")
         self.device = choose_device(self.config)
@@ -295,10 +293,25 @@ class Trainer:
         self.nats = math.inf  # the latest validation loss
         self.saved: list[int] = []  # the steps of the checkpoints on disk
 
-    @property
-    def validation(self) -> batches.Ids:
-        """The fixed sample of the validation part that the live loss is measured on."""
-        return self.parts.validation[:EVALUATED_CHARACTERS]
+    @cached_property
+    def validation(self) -> list[tuple[batches.Ids, int]]:
+        """What the live loss is measured on, always the same: stretches of the validation part,
+        each with the character before it."""
+        train, validation, _ = self.parts
+        return [
+            (validation[at], int(validation[at.start - 1] if at.start else train[-1]))
+            for at in evaluation.spread(len(validation))
+        ]
+
+    def uses(self) -> dict[str, str]:
+        """What it computes with, for the record."""
+        name = torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type
+        return {"device": name, "precision": str(self.precision).removeprefix("torch.")}
+
+    def out_of_patience(self) -> bool:
+        """Whether there was no better evaluation for as long as `--patience` allows."""
+        patience = self.config.patience
+        return patience is not None and self.evaluations_since_best >= patience
 
     def factor(self) -> float:
         """The share of the peak learning rate for the next update."""
@@ -360,12 +373,21 @@ class Trainer:
             return
         devices = [torch.cuda.current_device()] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(batches.draw(self.config.seed, "dropout", self.step))
+            seed = batches.draw(self.config.seed, "dropout", self.step)
+            torch.default_generator.manual_seed(seed)
+            if devices:
+                torch.cuda.manual_seed(seed)
+            if self.device.type == "mps":
+                torch.mps.manual_seed(seed)
             yield
 
     def evaluate(self) -> bool:
         """Measure the validation loss and remember it; True if it is the best so far."""
-        self.nats = evaluation.exact_loss(self.model, self.validation, int(self.parts.train[-1]))
+        losses = [
+            (evaluation.exact_loss(self.model, ids, before), len(ids))
+            for ids, before in self.validation
+        ]
+        self.nats = sum(nats * n for nats, n in losses) / sum(n for _, n in losses)
         if not math.isfinite(self.nats):
             raise Diverged
         better = self.nats < self.best_nats
@@ -420,7 +442,7 @@ class Trainer:
         self.record["checkpoint"] = {"step": self.step}
         self.record["best"] = {"step": self.best_step, "validation_nats": self.best_nats}
         self.save_status(status)
-        self.saved = [s for s in (*self.saved, self.step) if s <= self.step][-self.config.keep :]
+        self.saved = sorted({*self.saved, self.step})[-self.config.keep :]
         self.run.prune({*self.saved, self.best_step})
 
     def save_status(self, status: str) -> None:
@@ -431,7 +453,8 @@ class Trainer:
     def restore(self) -> None:
         """Take up the run at the checkpoint that run.json points to, if there is one."""
         where = self.record["checkpoint"]
-        self.run.cut_back(where["step"] if where else -1)
+        if self.record["status"] not in ENDED:
+            self.run.cut_back(where["step"] if where else -1)
         if not where:
             return
         weights, state, place = self.run.load_checkpoint(where["step"])
@@ -457,7 +480,8 @@ class Trainer:
         times = []
         for _ in range(12):
             before = time.perf_counter()
-            self.update()
+            with contextlib.suppress(Diverged):  # the training itself will say so
+                self.update()
             times.append(time.perf_counter() - before)
         return max(20, int((seconds - sum(times)) / statistics.median(times[2:])))
 
@@ -502,9 +526,8 @@ def train(run: RunFolder, should_stop: Callable[[], bool] = never) -> Iterator[E
     started = time.perf_counter()
     run.lock()
     try:
-        torch.set_flush_denormal(
-            True
-        )  # numbers too small to matter cost a CPU a hundred times the time
+        # numbers too small to matter cost a CPU a hundred times the time of others
+        torch.set_flush_denormal(True)
         with runs.disk_errors("The checkpoint"):
             yield from _train(run, should_stop, started)
     finally:
@@ -515,12 +538,14 @@ def train(run: RunFolder, should_stop: Callable[[], bool] = never) -> Iterator[E
 def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> Iterator[Event]:
     record = run.load_run()
     run.check_data()
-    notes = list(record["notes"]) + _differences(record["machine"])
     trainer = Trainer(run, record)
     if trainer.config.minutes is not None:
         spent = time.perf_counter() - started
         _settle(record, trainer.steps_in(60 * trainer.config.minutes * TRAINING_SHARE - spent))
         trainer = Trainer(run, record)
+    now = machine() | trainer.uses()
+    notes = [*record["notes"], *_differences(record["machine"], now)]
+    record["machine"] = now | record["machine"]
     trainer.restore()
     config = trainer.config
     steps, evaluate_every = config.steps, config.evaluate_every
@@ -533,7 +558,8 @@ def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> I
         config,
         parameters,
         trainer.step,
-        len(trainer.validation),
+        sum(len(stretch) for stretch, _ in trainer.validation),
+        record["disk_megabytes"],
         tuple(notes),
     )
     if record["status"] in ENDED:  # resuming a run that has ended changes nothing
@@ -563,7 +589,7 @@ def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> I
             yield Evaluated(trainer.step, trainer.nats, best)
         if evaluating or trainer.step in snapshots:
             text = trainer.sample()
-            run.append("samples.jsonl", [{"step": trainer.step, "text": text}])
+            run.append("samples.jsonl", [{"step": trainer.step, "text": text}], sync=True)
             if trainer.step in snapshots:
                 run.save_history(trainer.step, trainer.weights(), text)
             yield Sampled(trainer.step, text)
@@ -577,27 +603,26 @@ def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> I
         trainer.save(status)
         yield Saved(trainer.step)
 
-    if trainer.step == 0 and record["checkpoint"] is None:
-        with torch.no_grad(), trainer.dropout_seeded():
-            first = trainer.batch_loss(*trainer.batch(0)).item()
-        pending.append(measured(first, 0.0))
-        yield from write_down()
-    if trainer.wants_compiling():
-        yield Noted("compiling the model, which takes about 20 seconds")
-        if failure := trainer.compile():
-            yield Noted(failure)
-
     reason = "done"
     try:
+        if trainer.step == 0 and record["checkpoint"] is None:
+            with torch.no_grad(), trainer.dropout_seeded():
+                first = trainer.batch_loss(*trainer.batch(0)).item()
+            pending.append(measured(first, 0.0))
+            yield from write_down()
+        if trainer.step < steps and trainer.wants_compiling():
+            yield Noted("compiling the model, which takes about 20 seconds")
+            if failure := trainer.compile():
+                yield Noted(failure)
         while trainer.step < steps:
+            if trainer.out_of_patience():
+                reason = "patience"
+                break
             learning_rate = trainer.peak("adamw") * trainer.factor()
             nats = trainer.update()
             pending.append(measured(nats, learning_rate))
             yield Step(trainer.step, nats, learning_rate, trainer.seconds)
             yield from write_down()
-            if config.patience is not None and trainer.evaluations_since_best >= config.patience:
-                reason = "patience"
-                break
             if should_stop() and trainer.step < steps:
                 reason = "interrupted"
                 yield from save("interrupted")
@@ -633,11 +658,12 @@ def _settle(record: dict[str, Any], steps: int) -> None:
     record["model"], record["training"] = plan.model.to_dict(), plan.training.to_dict()
 
 
-def _differences(recorded: dict[str, Any]) -> list[str]:
+def _differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What is not as it was when the run began, in words."""
-    now = machine()
     changed = [
-        f"{name} {recorded[name]} -> {now[name]}" for name in now if recorded[name] != now[name]
+        f"{name} {recorded[name]} -> {now[name]}"
+        for name in now
+        if recorded.get(name, now[name]) != now[name]
     ]
     if not changed:
         return []
