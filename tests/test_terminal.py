@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ SHAPE = ModelConfig(rung="modern", vocab_size=79)
 def started(
     first_step: int = 0, run: Path = Path("runs/x"), notes: tuple[str, ...] = ()
 ) -> Started:
-    return Started(run, SHAPE, TrainConfig(steps=2000), 747_136, first_step, 10_057, notes)
+    return Started(run, SHAPE, TrainConfig(steps=2000), 747_136, first_step, 10_057, 54, notes)
 
 
 class Screen:
@@ -165,7 +166,7 @@ def test_a_resumed_training_shows_the_curve_from_its_start(tmp_path: Path) -> No
     screen = Screen()
     screen.show(started(1, tmp_path))
     assert screen.picture.points == [(0, 4.4)]
-    assert "▶ modern                        4.400" in screen.show()
+    assert re.search(r"▶ modern +4\.400", screen.show())
     assert screen.picture.left() is None, "no pace yet"
     for step in range(2, 12):
         screen.picture(Step(step, 3.0, 0.01, 100.0 + step))
@@ -232,12 +233,12 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert out == ""
     assert err.split("\n") == [
-        "modern · 747,136 parameters · context 128 · 79 characters known",
+        "modern · 747,136 parameters · context 128 · 79 characters known · up to 54 MB of disk",
         "update      0      0:00   4.370 nats · 6.305 bits · torn between 79.0 letters",
         "it writes: 'xq'",
         "to beat: letter counts 3.200 · letter pairs 2.400 · best counter (order 7) 1.650",
         "update    100      0:50   2.000 nats · 2.885 bits · torn between 7.4 letters",
-        "modern · 747,136 parameters · context 128 · 79 characters known",
+        "modern · 747,136 parameters · context 128 · 79 characters known · up to 54 MB of disk",
         "note: short",
         "note: uncompiled",
         "update    200      0:50   1.900 nats · 2.741 bits · torn between 6.7 letters",

@@ -295,7 +295,7 @@ class Picture:
         for _ in range(3):
             race.add_column(justify="right")
         judged = self.started.validation_characters
-        headings = [f"  on {judged:,} characters left out", "nats", "bits", "torn between"]
+        headings = [f"  on {judged:,} characters kept apart", "nats", "bits", "torn between"]
         wide = width >= 60
         race.add_row(*(headings if wide else ["", "nats", "", "torn between"]), style="dim")
         for name, nats in rows:

@@ -526,12 +526,9 @@ def train(run: RunFolder, should_stop: Callable[[], bool] = never) -> Iterator[E
     started = time.perf_counter()
     run.lock()
     try:
-        # numbers too small to matter cost a CPU a hundred times the time of others
-        torch.set_flush_denormal(True)
         with runs.disk_errors("The checkpoint"):
             yield from _train(run, should_stop, started)
     finally:
-        torch.set_flush_denormal(False)
         run.unlock()
 
 
