@@ -320,10 +320,13 @@ def test_an_interruption_in_between_is_saved(
 @contextmanager
 def process(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
     """A command in a process of its own, ended if the test fails."""
+    # a suite that runs in the background of a shell ignores Ctrl-C, and its children would too
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     started = subprocess.Popen(
         [sys.executable, "-m", "babypoet", *arguments],
         cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     try:
         yield started
     finally:
