@@ -224,7 +224,11 @@ def is_matrix(name: str, parameter: Tensor) -> bool:
 def optimizers(model: nn.Module, config: TrainConfig) -> dict[str, torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks (Jordan et al. 2024,
     kellerjordan.github.io/posts/muon), AdamW for the rest. Only matrices decay: biases, norms and
-    tables do not."""
+    tables do not.
+
+    AdamW's second beta forgets within about a hundred updates, for short runs, and its eps lies far
+    below the gradients, which are small here.
+    """
     assert config.learning_rate is not None
     named = list(model.named_parameters())
     rest = [p for name, p in named if not is_matrix(name, p)]
