@@ -271,6 +271,8 @@ def test_resuming_what_has_ended_changes_nothing(here: Path, run: Run) -> None:
     assert run("train", "verse.txt", *TINY, "--quiet").code == 0
     weights = (here / "runs/verse-modern/metrics.jsonl").read_bytes()
     ran = run("train", "--resume")
+    assert ran.code == 2 and "is waiting to go on" in ran.err
+    ran = run("train", "--resume", "--out", "runs/verse-modern")
     assert ran.code == 0
     assert "this run had ended already, with update 6" in ran.err
     assert "Trained in" in ran.out
@@ -489,6 +491,7 @@ def test_ladder(here: Path, run: Run) -> None:
     assert ran.code == 0
     assert ran.out == (here / "runs/verse-ladder/ladder.md").read_text(encoding="utf-8")
     assert ran.err.count("held out") == 5
+    assert "ladder.md and the curves (loss.png) are in runs" in ran.err
     ran = run(*arguments, "--out", "runs/verse-ladder", "--quiet")
     assert ran.code == 2 and "already there" in ran.err
     ran = run(*arguments, "--out", "runs/verse-ladder", "--quiet", "--overwrite")

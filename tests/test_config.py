@@ -203,3 +203,11 @@ def test_every_field_has_its_help() -> None:
 
 def test_a_field_without_help_is_seen() -> None:
     assert undocumented('class A:\n    x: int = 1\n    "help"\n    y: int = 2\n') == ["A.y"]
+
+
+def test_a_holdout_is_a_share_or_a_whole_number() -> None:
+    assert TrainConfig(holdout=0.25).holdout == 0.25
+    whole = TrainConfig(holdout=5000.0).holdout
+    assert whole == 5000 and isinstance(whole, int)
+    with pytest.raises(SettingError, match=r"--holdout is 2\.5; .* a share below 1.* whole number"):
+        TrainConfig(holdout=2.5)

@@ -738,3 +738,15 @@ def test_a_damaged_part_is_a_run_error(
     with pytest.raises(RunError) as caught:
         load_parts(tmp_path)
     assert f"{tmp_path / 'validation.npy'} {expected}" in str(caught.value)
+
+
+def test_runs_inside_a_folder_are_not_read(tmp_path: Path) -> None:
+    """Or the second training on a folder would learn from the samples of the first."""
+    (tmp_path / "verse.txt").write_text("the sea, the sea\n" * 20, encoding="utf-8")
+    run = tmp_path / "runs" / "verse-modern"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}", encoding="utf-8")
+    (run / "samples.jsonl").write_text('{"step": 0, "text": "XXXX"}\n', encoding="utf-8")
+    found = open_corpus(Source((tmp_path,)))
+    assert "X" not in found.tokenizer.characters
+    assert "left out folders that hold a run" in found.notes

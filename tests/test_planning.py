@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from babypoet import planning
 from babypoet.config import RUNG_NAMES, ModelConfig, TrainConfig, flag
 from babypoet.errors import SettingError, TextError
 from babypoet.planning import (
@@ -328,3 +329,12 @@ def test_a_checkpoint_is_as_large_as_it_is_said_to_be(rung: str) -> None:
         taken += sum(4 * value.numel() for state in states for value in state.values())
     said = CHECKPOINT_BYTES * parameters(made.model)
     assert 0.6 * said < taken < said + 1000  # a counter for each tensor
+
+
+def test_a_model_that_does_not_fit_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "memory_bytes", lambda: 8 * 10**9)
+    with pytest.raises(SettingError, match=r"n-embd 16000\) needs at least 180 GB .* has 8 GB"):
+        plan(n_embd=16000)
+    assert plan(n_embd=256).model.n_embd == 256
+    monkeypatch.setattr(planning, "memory_bytes", lambda: None)  # the system does not say
+    assert plan(n_embd=16000).model.n_embd == 16000

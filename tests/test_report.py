@@ -121,7 +121,7 @@ def test_the_prompt_it_suggests_is_one_the_model_can_read(
     assert report.suggested_prompt(poet) == prompt
     assert not poet.tokenizer.foreign(prompt)
     assert ("--prompt" in report._next(poet)) == bool(prompt)
-    assert "babypoet train --rung modern" in report._next(poet)
+    assert "babypoet ladder YOUR-TEXT" in report._next(poet)
 
 
 def test_side_by_side_is_straight_whatever_is_in_it() -> None:

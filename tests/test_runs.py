@@ -236,6 +236,24 @@ def test_newest_and_listed_runs(tmp_path: Path) -> None:
     assert newest_run(tmp_path) == tmp_path / "ladder/c"
 
 
+def test_the_newest_run_that_has_not_ended(run: RunFolder, tmp_path: Path) -> None:
+    for number, (name, status) in enumerate(
+        [("a", "interrupted"), ("b", "running"), ("c", "finished"), ("d", "stopped early")]
+    ):
+        (tmp_path / name).mkdir()
+        RunFolder(tmp_path / name).save_run({**RECORD, "status": status})
+        os.utime(tmp_path / name / "run.json", ns=(number, number))
+    os.utime(run.path / "run.json", ns=(0, 0))
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "run.json").write_text("broken", encoding="utf-8")
+    assert runs.newest_unfinished_run(tmp_path) == tmp_path / "b"
+    for name in "ab":
+        RunFolder(tmp_path / name).save_run({**RECORD, "status": "finished"})
+    run.save_run({**RECORD, "status": "diverged"})
+    with pytest.raises(RunError, match="is waiting to go on"):
+        runs.newest_unfinished_run(tmp_path)
+
+
 def test_free_name_counts_up(tmp_path: Path) -> None:
     assert free_name(tmp_path / "x").name == "x"
     (tmp_path / "x").mkdir()

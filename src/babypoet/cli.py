@@ -259,6 +259,8 @@ def ladder(
         terminal.note(f"stopped; the runs trained so far are in {climb.out}")
         return 128 + asked[0]
     print(climb.markdown())
+    if not quiet:
+        terminal.note(f"the runs, ladder.md and the curves (loss.png) are in {climb.out}")
     return 0
 
 

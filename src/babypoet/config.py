@@ -163,7 +163,7 @@ class TrainConfig:
     """How many moments of the training to keep in the run's history, with what it wrote then."""
     keep: int = 2
     """How many of the latest checkpoints to keep beside the best one."""
-    holdout: int | float | None = None
+    holdout: float | None = None
     """The part held out for judging: a share below 1, or a number of characters."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
@@ -193,9 +193,16 @@ class TrainConfig:
         for name in (*at_least_one, "accumulate", "evaluate_every", "patience", "keep"):
             self._require(name, lambda value: value >= 1, "1 or more")
         for name in ("minutes", "learning_rate", "matrix_learning_rate", "grad_clip", "holdout"):
-            self._require(name, lambda value: 0 < value < float("inf"), "a number above 0")
+            self._require(name, lambda value: 0 < value < float("inf"), "a finite number above 0")
         for name in ("seed", "warmup", "weight_decay", "snapshots"):
             self._require(name, lambda value: 0 <= value < float("inf"), "0 or more")
+        if self.holdout is not None and self.holdout >= 1:
+            if self.holdout != int(self.holdout):
+                raise SettingError(
+                    f"--holdout is {self.holdout}; it must be a share below 1, like 0.1, or a "
+                    "whole number of characters, like 5000."
+                )
+            object.__setattr__(self, "holdout", int(self.holdout))  # frozen, and not yet shown
         self._require("dropout", lambda value: 0 <= value < 1, "at least 0 and below 1")
         if self.batch_size is not None and self.batch_size % self.accumulate:
             raise SettingError(

@@ -751,7 +751,7 @@ def _file(path: Path, field: str, named: bool) -> _Input:
 
 
 def _files_inside(folder: Path, field: str, changes: _Changes) -> Iterator[_Input]:
-    paths = list(_walk(folder, set()))
+    paths = list(_walk(folder, set(), changes))
     texts = [path for path in paths if path.suffix.lower() in SUFFIXES]
     looked_for = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
     if not texts:
@@ -764,20 +764,23 @@ def _files_inside(folder: Path, field: str, changes: _Changes) -> Iterator[_Inpu
         yield _file(path, field, named=False)
 
 
-def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
-    """The files in a folder, without the hidden ones. A folder that a link leads back to is
-    walked once."""
+def _walk(folder: Path, visited: set[str], changes: _Changes) -> Iterator[Path]:
+    """The files in a folder, without the hidden ones and without runs, from whose samples no
+    model should learn. A folder that a link leads back to is walked once."""
     real = os.path.realpath(folder)
     if real in visited:
         return
     visited.add(real)
     with _readable(f"The folder {folder}"):
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    if any(entry.name == "run.json" for entry in entries):
+        changes["left out folders that hold a run"] += 1
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(folder / entry.name, visited)
+            yield from _walk(folder / entry.name, visited, changes)
         elif entry.is_file():
             yield folder / entry.name
 

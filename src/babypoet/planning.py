@@ -7,6 +7,7 @@ The rule is small, and each line of it was found by measuring on validation part
 (docs/log.md has the figures). It sees how long the text is and how many distinct characters it has,
 never the held-out part."""
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +34,7 @@ CHARACTERS_PER_UPDATE = 768
 PASSES_PER_DROPOUT = 80  # dropout is the number of passes over this,
 MOST_DROPOUT = 0.2  # up to this
 SNAPSHOT_BYTES = 2  # a number in history/ is a half-precision float
+BYTES_IN_TRAINING = 16  # a weight, its gradient, and two numbers of the optimizer
 CHECKPOINT_BYTES = 12  # in a checkpoint it is a float with two more in the optimizer
 
 
@@ -154,13 +156,28 @@ def _batch_size(given: TrainConfig, block_size: int) -> int:
 
 
 def _check_size(model: ModelConfig) -> None:
-    """Refuse a table of letter pairs that would not fit in memory."""
+    """Refuse what would not fit in memory."""
     if model.rung == "bigram" and model.rows > 8000:
         raise SettingError(
             f"--rung bigram needs a table of {model.rows:,} by {model.rows:,} numbers for this "
             f"text's {model.vocab_size:,} distinct characters, {4 * model.rows**2 / 1e6:,.0f} MB "
             "and three times that in training. Choose another --rung."
         )
+    needed, there = BYTES_IN_TRAINING * parameters(model), memory_bytes()
+    if there is not None and needed > there:
+        raise SettingError(
+            f"A model of {parameters(model):,} parameters (--n-layer {model.n_layer}, --n-embd "
+            f"{model.n_embd}) needs at least {needed / 1e9:,.0f} GB to train, and this machine has "
+            f"{there / 1e9:,.0f} GB. Make one of them smaller."
+        )
+
+
+def memory_bytes() -> int | None:
+    """How much memory this machine has; None where the system does not say (Windows)."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def parameters(model: ModelConfig) -> int:

@@ -198,13 +198,14 @@ def run_name(corpus_name: str, rung: str) -> Path:
 
 
 def resumed(out: str | Path | None, also_given: Sequence[str]) -> runs.RunFolder:
-    """The run to go on with: `out`, or the newest. Whatever else was given is a SettingError."""
+    """The run to go on with: `out`, or the newest that has not ended. Whatever else was given is a
+    SettingError."""
     if also_given:
         raise SettingError(
             f"--resume goes on with the run's own text and settings, so {', '.join(also_given)} "
             "cannot be given with it. Leave it out, or start a new run without --resume."
         )
-    return runs.RunFolder.open(out if out is not None else runs.newest_run())
+    return runs.RunFolder.open(out if out is not None else runs.newest_unfinished_run())
 
 
 def train(

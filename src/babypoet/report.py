@@ -4,6 +4,7 @@ Every function returns text for standard output; the live view is `terminal.py`.
 """
 
 import contextlib
+import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,9 @@ class Counting:
         return self._known
 
 
+MOSTLY_UNKNOWN = 0.1
+
+
 # --- the end of a training ------------------------------------------------------------------------
 
 
@@ -110,9 +114,15 @@ def _next(poet: Poet) -> str:
     lines = [
         f"babypoet generate{run}" + (f' --prompt "{prompt}"' if prompt else ""),
         f"babypoet evaluate{run}",
-        "babypoet ladder" if poet.config.rung == "modern" else "babypoet train --rung modern",
+        "babypoet ladder" if _of_the_poems(poet) else "babypoet ladder YOUR-TEXT",
     ]
     return "\n".join(f"{'Next:' if i == 0 else '':6}{line}" for i, line in enumerate(lines))
+
+
+def _of_the_poems(poet: Poet) -> bool:
+    """Whether the run learned the built-in poems."""
+    poems = hashlib.sha256(corpus.builtin_poems().encode()).hexdigest()
+    return bool(poet.run.load_run()["text"]["digest"] == poems)
 
 
 def suggested_prompt(poet: Poet) -> str:
@@ -195,6 +205,8 @@ def on_text(poet: Poet, path: Path, as_json: bool) -> str:
     said = f"{path}: {loss_words(loss.nats)} ({loss.characters:,} characters)"
     if unknown:
         said += f"\n{unknown:.2%} of the characters are unknown to it; each counts as a blind guess"
+    if unknown > MOSTLY_UNKNOWN:
+        said += "\nThat is so much that the loss says little: blind guesses among few are cheap."
     return said
 
 

@@ -320,7 +320,8 @@ class RunFolder:
 
     def save_history(self, step: int, weights: Tensors, sample: str) -> None:
         """Keep the weights at a step, as half-precision floats, with what the model wrote then."""
-        half = {name: w.astype(np.float16) for name, w in weights.items()}
+        with np.errstate(over="ignore"):  # a training that comes apart has weights beyond its range
+            half = {name: w.astype(np.float16) for name, w in weights.items()}
         folder = self.path / "history" / f"{step:08d}"
         self._save_whole(folder, {"model": half}, {"step": step, "sample": sample})
 
@@ -380,6 +381,19 @@ def newest_run(root: Path = Path("runs")) -> Path:
     if not found:
         raise RunError(f"There is no run under {root}{os.sep}. Train one first: babypoet train")
     return found[-1]
+
+
+def newest_unfinished_run(root: Path = Path("runs")) -> Path:
+    """The run under `root` that was written to last and has not ended; none: RunError."""
+    for path in reversed(list_runs(root)):
+        with contextlib.suppress(RunError):
+            if RunFolder.open(path).load_run()["status"] in ("new", "running", "interrupted"):
+                return path
+    newest_run(root)  # says so if there is none at all
+    raise RunError(
+        f"No run under {root}{os.sep} is waiting to go on. Name one with --out, or train a new "
+        "one, with more --steps if the last was too short."
+    )
 
 
 def list_runs(root: Path = Path("runs")) -> list[Path]:
