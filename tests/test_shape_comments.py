@@ -1,4 +1,4 @@
-"""The shape comments of ladder.py, checked against the real tensors while a model runs.
+"""The shape comments of ladder.py and reference.py, checked against what is there at run time.
 
 A line that ends in `# (B, T, C)` is caught once it has run: the value it has just assigned, or
 returned, must have that shape. No line may be left out, so a comment cannot rot where nobody looks.
@@ -20,10 +20,11 @@ from typing import Any
 import pytest
 import torch
 
-from babypoet import ladder
+from babypoet import ladder, reference
 from babypoet.config import RUNG_NAMES, ModelConfig
 
-SHAPE = re.compile(r"#\s*(\([A-Z0-9]\b[^)]*\))")
+DEEP = ("transformer", "modern")
+SHAPE = re.compile(r"#\s*(\((?:[A-Z0-9]\b|\w+, )[^)]*\))")
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,18 @@ def shape_comments(source: str) -> list[Comment]:
 
 
 def evaluated(shape: str, key: dict[str, int]) -> tuple[int, ...]:
-    """A comment under a dimension key: "(T, D/2)" with T=5, D=4 -> (5, 2)."""
-    value: tuple[int, ...] = eval(shape.replace("/", "//"), {}, key)
+    """A comment under a dimension key: "(T, D/2, 3H)" with T=5, D=4, H=6 -> (5, 2, 18)."""
+    arithmetic = re.sub(r"(\d)([A-Z])", r"\1 * \2", shape.replace("/", "//"))
+    value: tuple[int, ...] = eval(arithmetic, {}, key)
     return value
 
 
 class ShapeCheck:
     """Follows the lines of one file as they run and compares values with shape comments."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, own_names: bool = False) -> None:
+        """`own_names`: a comment may also use the sizes that its function or its `self` names."""
+        self.path, self.own_names = path, own_names
         comments = shape_comments(Path(path).read_text(encoding="utf-8"))
         assert all(c.statement for c in comments), [c.line for c in comments if not c.statement]
         self.at = {  # a statement may take several lines, and any of them can be the last to run
@@ -121,7 +124,10 @@ class ShapeCheck:
         if comment is None:
             return
         values = [eval(t, frame.f_globals, dict(frame.f_locals)) for t in comment.targets]
-        expected = evaluated(comment.shape, self.key)
+        names: dict[str, Any] = {}
+        if self.own_names:
+            names = {**vars(frame.f_locals.get("self", Comment)), **frame.f_locals}
+        expected = evaluated(comment.shape, {**names, **self.key})
         for value in values or [returned]:
             if tuple(value.shape) != expected:
                 self.wrong[comment.line] = f"{comment.shape} is {tuple(value.shape)}"
@@ -148,9 +154,34 @@ def run_every_rung(module: ModuleType) -> ShapeCheck:
     return check
 
 
-def planted(tmp_path: Path, old: str, new: str) -> ModuleType:
-    """A copy of ladder.py with its first `old` made `new`."""
-    source = Path(ladder.__file__).read_text(encoding="utf-8")
+def run_every_reference(module: ModuleType) -> ShapeCheck:
+    """Build every rung of the numpy reference, and let it read T characters after others."""
+    assert module.__file__
+    check = ShapeCheck(module.__file__, own_names=True)
+    T, N, V, R, block_size = 2, 5, 11, 13, 7
+    for rung in RUNG_NAMES:
+        H, K = {"attention": (1, 1), "modern": (6, 3)}.get(rung, (6, 6))
+        config = ModelConfig(rung, V, block_size, 2, H, K, n_embd=24)
+        C, D = 24, 24 // H
+        F = config.n_hidden if rung == "modern" else 4 * C
+        weights = {name: w.numpy() for name, w in ladder.build(config).state_dict().items()}
+        key = {"V": V, "R": R, "C": C, "D": D, "H": H, "K": K, "F": F}
+        # RoPE's tables are made for the longest window
+        model = check.run({**key, "T": block_size}, module.Reference, config, weights)
+        layers = {"n_layer": 2 if rung in DEEP else 1}
+        if rung == "bigram":  # it remembers nothing
+            layers = {"n_layer": 0, "K": 0, "D": 0}
+        cache = check.run({**key, **layers}, model.start)
+        cache.extend(range(N - T))
+        check.run({**key, "T": T, "N": N}, cache.extend, range(T))
+    return check
+
+
+def planted(
+    tmp_path: Path, old: str, new: str, original: Path = Path(ladder.__file__)
+) -> ModuleType:
+    """A copy of a module, ladder.py unless told otherwise, with its first `old` made `new`."""
+    source = original.read_text(encoding="utf-8")
     assert old in source
     path = tmp_path / "planted.py"
     path.write_text(source.replace(old, new, 1), encoding="utf-8")
@@ -244,3 +275,24 @@ def test_whoever_else_is_tracing_is_left_alone() -> None:
     with pytest.raises(ZeroDivisionError):
         ShapeCheck(ladder.__file__).run({}, divmod, 1, 0)
     assert sys.gettrace() is before
+
+
+def test_every_shape_comment_of_the_reference_is_true() -> None:
+    check = run_every_reference(reference)
+    assert check.wrong == {}
+    assert check.unvisited == set()
+    assert len({id(comment) for comment in check.at.values()}) > 40
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# (K, H/K, T, N)", "# (K, H/K, N, T)"),
+        ("# (T, 2F)", "# (T, F)"),
+        ("# (1, N, C) each", "# (1, T, C) each"),
+        (".swapaxes(1, 2)  # (blocks, inputs, rows)", ".swapaxes(1, 2)  # (blocks, rows, inputs)"),
+    ],
+)
+def test_a_wrong_comment_of_the_reference_is_seen(tmp_path: Path, old: str, new: str) -> None:
+    check = run_every_reference(planted(tmp_path, old, new, Path(reference.__file__)))
+    assert len(check.wrong) == 1

@@ -37,7 +37,22 @@ def reject_unknown(names: Mapping[str, Any], cls: type[Any]) -> None:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class Stored:
+    """Settings that a run folder keeps."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; an unknown key is a SettingError."""
+        reject_unknown(values, cls)
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ModelConfig(Stored):
     """The shape of a model: all that `ladder.build` needs to know."""
 
     rung: str = "modern"
@@ -106,19 +121,9 @@ class ModelConfig:
         """F of the SwiGLU layer: 8/3 of n_embd, which costs what GELU's 4 do, in eights."""
         return -(-8 * self.n_embd // 3 // 8) * 8
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; an unknown key is a SettingError."""
-        reject_unknown(values, cls)
-        return cls(**values)
-
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Stored):
     """How to train. None means: chosen for you, from the text and the machine."""
 
     rung: RungName = "modern"
@@ -218,16 +223,6 @@ class TrainConfig:
     def given(self) -> dict[str, Any]:
         """The settings that differ from the defaults: those given by hand."""
         return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`; an unknown key is a SettingError."""
-        reject_unknown(values, cls)
-        return cls(**values)
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,7 @@ class Linear:
 
     def __call__(self, x: Array) -> Array:
         """(T, inputs) -> (T, outputs)"""
-        y: Array = (x @ self.blocks).swapaxes(0, 1)  # (T, blocks, rows)
+        y: Array = (x @ self.blocks).swapaxes(0, 1)
         y = y.reshape(len(x), -1)[:, : self.outputs]  # (T, outputs)
         return y if self.bias is None else y + self.bias
 
@@ -409,7 +409,8 @@ class GroupedQueryAttention:
         scales = [weights[prefix + "q_norm.weight"]] * H + [weights[prefix + "k_norm.weight"]] * K
         self.layer, self.n_head, self.n_kv_head = layer, H, K
         self.qkv_proj = Linear(weights, prefix, "q_proj", "k_proj", "v_proj")
-        self.qk_norm = RMSNorm(np.stack(scales))  # (H + K, D)
+        scale = np.stack(scales)  # (H + K, D)
+        self.qk_norm = RMSNorm(scale)
         self.o_proj = Linear(weights, prefix, "o_proj")
 
     def __call__(self, x: Array, cosine: Array, signed_sine: Array, past: Cache) -> Array:
