@@ -174,6 +174,7 @@ def run_every_reference(module: ModuleType) -> ShapeCheck:
         cache = check.run({**key, **layers}, model.start)
         cache.extend(range(N - T))
         check.run({**key, "T": T, "N": N}, cache.extend, range(T))
+        check.run({**key, **layers, "T": N, "N": N}, model.trace, range(N))
     return check
 
 

@@ -6,11 +6,15 @@
     cache = reference.start()
     cache.extend([3, 1, 4])               # (V,): the logits after the last character
     cache.extend([1])                     # (V,): one more character, in well under a millisecond
+    reference.trace([3, 1, 4])            # every value on the way, under its name
 
 It needs no torch, so text starts at once. Classes and names are those of `ladder.py`; read them
 side by side. There is one window instead of a batch, and one path instead of two: a whole window is
 a cache that was empty before. Linear layers that read the same vector are laid side by side when a
 model is loaded, because a single character costs numpy calls, not arithmetic.
+
+`note("weights", x)` gives x back, and keeps it under that name where somebody looks (`trace`);
+`values.py` says of each name what it is.
 
 This file does not train, choose characters or read files.
 
@@ -36,6 +40,9 @@ Array = NDArray[np.float32]
 Weights = Mapping[str, Array]
 """The tensors of a model under the names of the ladder's `state_dict()`."""
 
+Note = Callable[[str, Array], Array]
+"""`note(name, value)` returns the value; while somebody looks, it is kept under its name."""
+
 # OpenBLAS works alone on a matrix-vector product below 4 * 2304 weights, and on a matrix product
 # below 4 * 65536 multiplications (its interface/gemv.c and interface/gemm.c): see `Linear`.
 _BLOCK = 9000
@@ -59,14 +66,28 @@ def window_start(n: int, block_size: int) -> int:
     return max(0, -(-(n - block_size) // step) * step)
 
 
+def unseen(name: str, value: Array) -> Array:
+    """What `note` is while nobody looks."""
+    return value
+
+
+def _note_heads(note: Note, x: Array, **heads: int) -> None:
+    """Keep the heads of (T, heads, D) under several names, (heads, T, D) each."""
+    if note is unseen:
+        return
+    start = 0
+    for name, count in heads.items():
+        note(name, x[:, start : start + count].swapaxes(0, 1))
+        start += count
+
+
 # --- the arithmetic -------------------------------------------------------------------------------
 
 
-def softmax(x: Array) -> Array:
+def softmax(x: Array, note: Note = unseen) -> Array:
     """Turn scores into probabilities along the last axis: e^x / sum(e^x). Shape in, shape out."""
-    e: Array = np.exp(
-        x - x.max(axis=-1, keepdims=True)
-    )  # less the maximum: e^x overflows beyond 88
+    peak = x.max(axis=-1, keepdims=True)
+    e = note("exponentials", np.exp(x - peak))  # less the maximum: e^x overflows beyond 88
     e /= e.sum(axis=-1, keepdims=True)
     return e
 
@@ -77,18 +98,17 @@ def mean(x: Array) -> Array:
     return y
 
 
-def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float, note: Note = unseen) -> Array:
     """Centre each vector and scale it to variance 1 (Ba et al. 2016, arXiv:1607.06450)."""
-    centred = x - mean(x)
-    variance = mean(centred * centred)
-    y: Array = centred / np.sqrt(variance + eps) * weight + bias
-    return y
+    centred = x - note(".mean", mean(x))
+    root = note(".root", np.sqrt(mean(centred * centred) + eps))
+    return note("", centred / root * weight + bias)
 
 
-def rms_norm(x: Array, weight: Array, eps: float) -> Array:
+def rms_norm(x: Array, weight: Array, eps: float, note: Note = unseen) -> Array:
     """Scale each vector to root mean square 1 (Zhang and Sennrich 2019, arXiv:1910.07467)."""
-    y: Array = x / np.sqrt(mean(x * x) + eps) * weight
-    return y
+    root = note(".root", np.sqrt(mean(x * x) + eps))
+    return note("", x / root * weight)
 
 
 def gelu(x: Array) -> Array:
@@ -106,7 +126,7 @@ def swiglu(gate: Array, up: Array) -> Array:
     return y
 
 
-def causal_attention(q: Array, k: Array, v: Array) -> Array:
+def causal_attention(q: Array, k: Array, v: Array, note: Note = unseen) -> Array:
     """Each new position looks back and takes a weighted mean of values: q (H, T, D) -> (H, T, D).
 
     k, v: (K, N, D), of everything seen so far; H / K query heads share each of them. Vaswani et al.
@@ -115,12 +135,14 @@ def causal_attention(q: Array, k: Array, v: Array) -> Array:
     H, T, D = q.shape
     K, N, _ = k.shape
     grouped = q.reshape(K, H // K, T, D)
-    score = grouped @ k[:, None].swapaxes(-2, -1) / math.sqrt(D)  # (K, H/K, T, N)
+    score = note("scores", grouped @ k[:, None].swapaxes(-2, -1))  # (K, H/K, T, N)
+    score = note("scaled", score / math.sqrt(D))  # (K, H/K, T, N)
     if T > 1:  # a single new position has no future to hide
         future = np.arange(N) > np.arange(N - T, N)[:, None]  # (T, N)
         score = np.where(future, np.float32(-np.inf), score)  # (K, H/K, T, N)
-    weight = softmax(score)  # (K, H/K, T, N)
-    mixed: Array = weight @ v[:, None]  # (K, H/K, T, D)
+    score = note("masked", score)  # (K, H/K, T, N)
+    weight = note("weights", softmax(score, note))  # (K, H/K, T, N)
+    mixed = note("mixed", weight @ v[:, None])  # (K, H/K, T, D)
     return mixed.reshape(H, T, D)
 
 
@@ -180,6 +202,7 @@ class Cache:
             (layers, heads, block_size, width), np.float32
         )  # (n_layer, K, block_size, D)
         self.value = np.empty_like(self.key)  # (n_layer, K, block_size, D)
+        self.values: dict[str, Array] | None = None  # what was computed last, where somebody looks
 
     def extend(self, ids: Sequence[int]) -> Array:
         """Read one or more characters, and return the logits of the next one: (V,)."""
@@ -199,6 +222,20 @@ class Cache:
         self.key[layer, :, T:N] = k
         self.value[layer, :, T:N] = v
         return self.key[layer, :, :N], self.value[layer, :, :N]
+
+    def noting(self, prefix: str) -> Note:
+        """The `note` of one part of the model, whose names begin with `prefix`."""
+        if self.values is None:
+            return unseen
+        values = self.values
+
+        def note(name: str, value: Array) -> Array:
+            shape = value.shape  # heads that share a key stand in groups: count them through
+            values[prefix + name] = value.reshape(-1, *shape[-2:]) if value.ndim == 4 else value
+            values[prefix + name] = values[prefix + name].copy()  # some are worked on in place
+            return value
+
+        return note
 
 
 class Rung(Protocol):
@@ -251,10 +288,18 @@ class Bigram:
         self.table = weights["table.weight"]
 
     def scores(self, idx: Sequence[int], past: Cache) -> Array:
-        return self.table[idx]  # (T, R)
+        return past.noting("")("scores", self.table[idx])  # (T, R)
 
 
 # --- V2 -------------------------------------------------------------------------------------------
+
+
+def _embedded(wte: Array, wpe: Array, idx: Sequence[int], past: Cache) -> Array:
+    """What each character is plus where it stands: (T, C)."""
+    note = past.noting("")
+    what = note("embedding", wte[idx])  # (T, C)
+    where = note("positions", wpe[past.length : past.length + len(idx)])  # (T, C)
+    return note("input", what + where)  # (T, C)
 
 
 class CausalHead:
@@ -264,10 +309,11 @@ class CausalHead:
         self.qkv = Linear(weights, prefix, "query", "key", "value")
 
     def __call__(self, x: Array, past: Cache) -> Array:
+        note = past.noting("blocks.0.attention.")
         q, k, v = _split_heads(self.qkv(x), 3)[:, None]  # (1, T, C) each
-        k, v = past.remember(0, k, v)  # (1, N, C) each
-        x = causal_attention(q, k, v).squeeze(0)  # (T, C)
-        return x
+        k, v = past.remember(0, note("key", k), note("value", v))  # (1, N, C) each
+        x = causal_attention(note("query", q), k, v, note).squeeze(0)  # (T, C)
+        return note("output", x)  # (T, C)
 
 
 class Attention:
@@ -281,9 +327,10 @@ class Attention:
         self.lm_head = Linear(weights, "", "lm_head", bias=True)
 
     def scores(self, idx: Sequence[int], past: Cache) -> Array:
-        x = self.wte[idx] + self.wpe[past.length : past.length + len(idx)]  # (T, C)
+        note = past.noting("")
+        x = _embedded(self.wte, self.wpe, idx, past)  # (T, C)
         x = self.attention(x, past)  # (T, C)
-        return self.lm_head(x)  # (T, R)
+        return note("scores", self.lm_head(x))  # (T, R)
 
 
 # --- V3 -------------------------------------------------------------------------------------------
@@ -296,17 +343,19 @@ class MultiHeadAttention:
         self, config: ModelConfig, weights: Weights, prefix: str, layer: int = 0, bias: bool = False
     ) -> None:
         self.n_head, self.layer = config.n_head, layer
+        self.name = f"blocks.{layer}.attention."
         self.qkv = Linear(weights, prefix, "query", "key", "value", bias=bias)
         self.proj = Linear(weights, prefix, "proj", bias=bias)
 
     def __call__(self, x: Array, past: Cache) -> Array:
+        note = past.noting(self.name)
         qkv = _split_heads(self.qkv(x), 3 * self.n_head)  # (3H, T, D)
-        q = qkv[: self.n_head]  # (H, T, D)
-        k = qkv[self.n_head : -self.n_head]  # (H, T, D)
-        v = qkv[-self.n_head :]  # (H, T, D)
+        q = note("query", qkv[: self.n_head])  # (H, T, D)
+        k = note("key", qkv[self.n_head : -self.n_head])  # (H, T, D)
+        v = note("value", qkv[-self.n_head :])  # (H, T, D)
         k, v = past.remember(self.layer, k, v)  # (H, N, D) each
-        x = _join_heads(causal_attention(q, k, v))  # (T, C)
-        return self.proj(x)  # (T, C)
+        x = _join_heads(causal_attention(q, k, v, note))  # (T, C)
+        return note("output", self.proj(x))  # (T, C)
 
 
 class MultiHead:
@@ -320,9 +369,10 @@ class MultiHead:
         self.lm_head = Linear(weights, "", "lm_head", bias=True)
 
     def scores(self, idx: Sequence[int], past: Cache) -> Array:
-        x = self.wte[idx] + self.wpe[past.length : past.length + len(idx)]  # (T, C)
+        note = past.noting("")
+        x = _embedded(self.wte, self.wpe, idx, past)  # (T, C)
         x = self.attention(x, past)  # (T, C)
-        return self.lm_head(x)  # (T, R)
+        return note("scores", self.lm_head(x))  # (T, R)
 
 
 # --- V4 -------------------------------------------------------------------------------------------
@@ -334,8 +384,8 @@ class LayerNorm:
     def __init__(self, weights: Weights, name: str, eps: float = 1e-5) -> None:
         self.weight, self.bias, self.eps = weights[f"{name}.weight"], weights[f"{name}.bias"], eps
 
-    def __call__(self, x: Array) -> Array:
-        return layer_norm(x, self.weight, self.bias, self.eps)
+    def __call__(self, x: Array, note: Note = unseen) -> Array:
+        return layer_norm(x, self.weight, self.bias, self.eps, note)
 
 
 class MLP:
@@ -345,24 +395,31 @@ class MLP:
         self.c_fc = Linear(weights, prefix, "c_fc", bias=True)
         self.c_proj = Linear(weights, prefix, "c_proj", bias=True)
 
-    def __call__(self, x: Array) -> Array:
-        x = gelu(self.c_fc(x))  # (T, F)
-        return self.c_proj(x)  # (T, C)
+    def __call__(self, x: Array, note: Note = unseen) -> Array:
+        x = note("hidden", self.c_fc(x))  # (T, F)
+        x = note("activated", gelu(x))  # (T, F)
+        return note("output", self.c_proj(x))  # (T, C)
+
+
+def _notes_of_a_block(past: Cache, name: str) -> list[Note]:
+    """How a block names what it adds up, its two norms, and its feed-forward layer."""
+    return [past.noting(name + part) for part in ("", "norm_1", "norm_2", "mlp.")]
 
 
 class Block:
     """Look around, then think: attention and feed-forward, each added to the passing stream."""
 
     def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
-        prefix = f"h.{layer}."
+        self.name, prefix = f"blocks.{layer}.", f"h.{layer}."
         self.ln_1 = LayerNorm(weights, prefix + "ln_1")
         self.attn = MultiHeadAttention(config, weights, prefix + "attn.", layer, bias=True)
         self.ln_2 = LayerNorm(weights, prefix + "ln_2")
         self.mlp = MLP(weights, prefix + "mlp.")
 
     def __call__(self, x: Array, past: Cache) -> Array:
-        x = x + self.attn(self.ln_1(x), past)  # (T, C)
-        x = x + self.mlp(self.ln_2(x))  # (T, C)
+        note, norm_1, norm_2, mlp = _notes_of_a_block(past, self.name)
+        x = note("after_attention", x + self.attn(self.ln_1(x, norm_1), past))  # (T, C)
+        x = note("after_mlp", x + self.mlp(self.ln_2(x, norm_2), mlp))  # (T, C)
         return x
 
 
@@ -378,10 +435,14 @@ class Transformer:
         self.lm_head = Linear(weights, "", "lm_head")
 
     def scores(self, idx: Sequence[int], past: Cache) -> Array:
-        x = self.wte[idx] + self.wpe[past.length : past.length + len(idx)]  # (T, C)
+        x = _embedded(self.wte, self.wpe, idx, past)  # (T, C)
         for block in self.h:
             x = block(x, past)  # (T, C)
-        return self.lm_head(self.ln_f(x))  # (T, R)
+        return past.noting("")("scores", self.guess(x, past.noting("norm")))  # (T, R)
+
+    def guess(self, x: Array, note: Note = unseen) -> Array:
+        """What the model says of the next character, going by the stream: (T, C) -> (T, R)."""
+        return self.lm_head(self.ln_f(x, note))  # (T, R)
 
 
 # --- V5 -------------------------------------------------------------------------------------------
@@ -393,8 +454,8 @@ class RMSNorm:
     def __init__(self, weight: Array, eps: float = 1e-6) -> None:
         self.weight, self.eps = weight, eps
 
-    def __call__(self, x: Array) -> Array:
-        return rms_norm(x, self.weight, self.eps)
+    def __call__(self, x: Array, note: Note = unseen) -> Array:
+        return rms_norm(x, self.weight, self.eps, note)
 
 
 class GroupedQueryAttention:
@@ -408,6 +469,7 @@ class GroupedQueryAttention:
         H, K = config.n_head, config.n_kv_head
         scales = [weights[prefix + "q_norm.weight"]] * H + [weights[prefix + "k_norm.weight"]] * K
         self.layer, self.n_head, self.n_kv_head = layer, H, K
+        self.name = f"blocks.{layer}.attention."
         self.qkv_proj = Linear(weights, prefix, "q_proj", "k_proj", "v_proj")
         scale = np.stack(scales)  # (H + K, D)
         self.qk_norm = RMSNorm(scale)
@@ -415,14 +477,28 @@ class GroupedQueryAttention:
 
     def __call__(self, x: Array, cosine: Array, signed_sine: Array, past: Cache) -> Array:
         H, K = self.n_head, self.n_kv_head
+        note = past.noting(self.name)
         qkv = self.qkv_proj(x).reshape(len(x), H + K + K, -1)  # (T, H + K + K, D)
-        qk = rope(self.qk_norm(qkv[:, : H + K]), cosine, signed_sine).swapaxes(
-            0, 1
-        )  # (H + K, T, D)
+        _note_heads(note, qkv, query=H, key=K, value=K)
+        qk = self.qk_norm(qkv[:, : H + K], self._noting_both(note))  # (T, H + K, D)
+        qk = rope(qk, cosine, signed_sine)  # (T, H + K, D)
+        _note_heads(note, qk, query_turned=H, key_turned=K)
+        q = qk[:, :H].swapaxes(0, 1)  # (H, T, D)
+        k = qk[:, H:].swapaxes(0, 1)  # (K, T, D)
         v = qkv[:, H + K :].swapaxes(0, 1)  # (K, T, D)
-        k, v = past.remember(self.layer, qk[H:], v)  # (K, N, D) each
-        x = _join_heads(causal_attention(qk[:H], k, v))  # (T, C)
-        return self.o_proj(x)  # (T, C)
+        k, v = past.remember(self.layer, k, v)  # (K, N, D) each
+        x = _join_heads(causal_attention(q, k, v, note))  # (T, C)
+        return note("output", self.o_proj(x))  # (T, C)
+
+    def _noting_both(self, note: Note) -> Note:
+        """The norm's `note`: one norm for queries and keys, and names for each."""
+
+        def note_both(name: str, x: Array) -> Array:
+            kind = {".root": "root", "": "normed"}[name]
+            _note_heads(note, x, **{f"query_{kind}": self.n_head, f"key_{kind}": self.n_kv_head})
+            return x
+
+        return unseen if note is unseen else note_both
 
 
 class SwiGLU:
@@ -433,25 +509,31 @@ class SwiGLU:
         self.gate_up_proj = Linear(weights, prefix, "gate_proj", "up_proj")
         self.down_proj = Linear(weights, prefix, "down_proj")
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, note: Note = unseen) -> Array:
         gate_up = self.gate_up_proj(x)  # (T, 2F)
-        x = swiglu(gate_up[:, : self.n_hidden], gate_up[:, self.n_hidden :])  # (T, F)
-        return self.down_proj(x)  # (T, C)
+        gate = note("gate", gate_up[:, : self.n_hidden])  # (T, F)
+        up = note("up", gate_up[:, self.n_hidden :])  # (T, F)
+        x = note("activated", swiglu(gate, up))  # (T, F)
+        return note("output", self.down_proj(x))  # (T, C)
 
 
 class ModernBlock:
     """V4's block with RMSNorm, grouped-query attention and SwiGLU in place of its three parts."""
 
     def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
-        prefix = f"layers.{layer}."
+        self.name, prefix = f"blocks.{layer}.", f"layers.{layer}."
         self.input_layernorm = RMSNorm(weights[prefix + "input_layernorm.weight"])
         self.self_attn = GroupedQueryAttention(config, weights, prefix + "self_attn.", layer)
         self.post_attention_layernorm = RMSNorm(weights[prefix + "post_attention_layernorm.weight"])
         self.mlp = SwiGLU(config, weights, prefix + "mlp.")
 
     def __call__(self, x: Array, cosine: Array, signed_sine: Array, past: Cache) -> Array:
-        x = x + self.self_attn(self.input_layernorm(x), cosine, signed_sine, past)  # (T, C)
-        x = x + self.mlp(self.post_attention_layernorm(x))  # (T, C)
+        note, norm_1, norm_2, mlp = _notes_of_a_block(past, self.name)
+        attended = self.self_attn(
+            self.input_layernorm(x, norm_1), cosine, signed_sine, past
+        )  # (T, C)
+        x = note("after_attention", x + attended)  # (T, C)
+        x = note("after_mlp", x + self.mlp(self.post_attention_layernorm(x, norm_2), mlp))  # (T, C)
         return x
 
 
@@ -467,11 +549,17 @@ class Modern:
         self.tables = rope_tables(config.block_size, config.head_size, config.rope_base)
 
     def scores(self, idx: Sequence[int], past: Cache) -> Array:
-        cosine, signed_sine = (table[past.length : past.length + len(idx)] for table in self.tables)
-        x = self.embed_tokens[idx]  # (T, C)
+        note, here = past.noting(""), slice(past.length, past.length + len(idx))
+        cosine = note("cosine", self.tables[0][here])  # (T, D)
+        signed_sine = note("sine", self.tables[1][here])  # (T, D)
+        x = note("input", note("embedding", self.embed_tokens[idx]))  # (T, C)
         for layer in self.layers:
             x = layer(x, cosine, signed_sine, past)  # (T, C)
-        return self.lm_head(self.norm(x))  # (T, R)
+        return note("scores", self.guess(x, past.noting("norm")))  # (T, R)
+
+    def guess(self, x: Array, note: Note = unseen) -> Array:
+        """What the model says of the next character, going by the stream: (T, C) -> (T, R)."""
+        return self.lm_head(self.norm(x, note))  # (T, R)
 
 
 # --- the whole ------------------------------------------------------------------------------------
@@ -580,4 +668,21 @@ class Reference:
         with np.errstate(over="ignore"):
             scores = self.rung.scores(ids, past)  # (T, R)
         past.length = N
-        return scores[:, :V]  # (T, V)
+        return past.noting("")("logits", scores[:, :V])  # (T, V)
+
+    def trace(self, ids: Sequence[int]) -> dict[str, Array]:
+        """Read one window of at most block_size ids, and return every value on the way by its name.
+
+        They stand in the order in which they are computed; `values.py` says what each is. Each is
+        computed for all T positions at once. `guess.j` comes last: what the model would say if the
+        stream ended after j blocks (the "logit lens": nostalgebraist 2020).
+        """
+        past = self.start()
+        past.values = values = {"ids": np.asarray(ids)}
+        values["probabilities"] = softmax(self.read(ids, past))  # (T, V)
+        if isinstance(self.rung, Transformer | Modern):
+            streams = [x for name, x in values.items() if name == "input" or ".after_mlp" in name]
+            for layer, x in enumerate(streams):
+                logits = self.rung.guess(x)[:, : self.config.vocab_size]  # (T, V)
+                values[f"guess.{layer}"] = softmax(logits)  # (T, V)
+        return values
