@@ -1,7 +1,7 @@
 """What the tests share: hypothesis's settings, the texts, and weights that hide nothing."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:  # importing torch takes seconds, which only the tests that use it should pay
+    from playwright.sync_api import Browser
+
     from babypoet.ladder import Rung
 
 # Models of a few hundred numbers gain nothing from a second thread, and on a busy machine lose
@@ -39,6 +41,15 @@ def shakespeare() -> Path:
     if not path.exists():
         pytest.skip(f"{path} is not there: it is not part of the package")
     return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """One chromium for all browser tests; without any they skip, or, under CI, fail."""
+    from browser import chromium
+
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
