@@ -264,6 +264,146 @@ def ladder(
     return 0
 
 
+@app.command
+def look(
+    text: Annotated[str, Parameter(show_default=False)] = "",
+    /,
+    *,
+    run: Path | None = None,
+    names: Annotated[bool, Parameter(name="--list", show_default=False)] = False,
+    step: str | None = None,
+    head: int | None = None,
+    position: int | None = None,
+    json: Switch = False,
+    unknown: Literal["nearest", "error"] = "nearest",
+) -> int:
+    """Walk through a model with a text, and see every number on the way.
+
+    Python: babypoet.load("runs/poems-modern").trace("love this")["probabilities"]
+
+    Parameters
+    ----------
+    text:
+        What the model reads. Of a longer text than its context, the window it would write on from.
+    run:
+        The run folder; the newest one if not given.
+    names:
+        List the names of all values, with their shapes and what they are.
+    step:
+        Show one value alone, by its name: blocks.0.attention.weights, or a learned tensor.
+    head:
+        Which attention head to show, counted from 0; the first one if not given.
+    position:
+        Which character to show, counted from 0, or from the end: -1 is the last, which is shown if
+        none is given.
+    json:
+        Print one JSON object: everything, or the value of --step.
+    unknown:
+        What to do with characters the model never saw: use the nearest, or stop.
+    """
+    from babypoet import looking, poet, terminal
+
+    looking.check_asked(names, step, head, position, json)
+    looked_at = poet.load(run)
+    _say_foreign(looked_at, text, unknown)
+    trace = looked_at.trace(text, unknown)
+    for note in looking.notes(trace, text, names):
+        terminal.note(note)
+    if json:
+        print(looking.as_json(trace, names, step, head, position))
+    elif names:
+        looking.show(looking.listed(trace, with_text=text != ""))
+    elif step is not None:
+        looking.show(looking.step(trace, step, head, position))
+    else:
+        looking.show(looking.walk(trace, head, position))
+    return 0
+
+
+@app.command
+def backprop(
+    text: Annotated[str, Parameter(show_default=False)] = "",
+    /,
+    *,
+    run: Path | None = None,
+    position: int | None = None,
+    json: Switch = False,
+    unknown: Literal["nearest", "error"] = "nearest",
+) -> int:
+    """Follow one letter's loss back through a model, by hand and by autograd, to every character.
+
+    Python: babypoet.load("runs/poems-modern").backprop("love this").step.after
+
+    Parameters
+    ----------
+    text:
+        At least two characters. The loss of the last is followed back to those before it.
+    run:
+        The run folder; the newest one if not given.
+    position:
+        Follow the loss of the letter after this character, counted from 0, instead.
+    json:
+        Print one JSON object.
+    unknown:
+        What to do with characters the model never saw: use the nearest, or stop.
+    """
+    from babypoet import looking, poet, terminal, wayback
+
+    followed = poet.load(run)
+    _say_foreign(followed, text, unknown)
+    found = followed.backprop(text, position, unknown)
+    for note in wayback.notes(found):
+        terminal.note(note)
+    if json:
+        print(wayback.as_json(found))
+    else:
+        looking.show(wayback.walk(found))
+    return 0
+
+
+@app.command
+def share(
+    *,
+    out: Annotated[Path | None, Parameter(name=("--out", "-o"))] = None,
+    run: Path | None = None,
+    weights: Literal["int8", "fp16", "fp32"] = "int8",
+    with_text: Switch = False,
+    strings: Path | None = None,
+) -> int:
+    """Make one HTML file of a model that anyone can open, offline: guess, look inside, play.
+
+    Python: babypoet.load("runs/poems-modern").share("poet.html")
+
+    Parameters
+    ----------
+    out:
+        The file to write, or to replace; RUN.html if not given.
+    run:
+        The run folder; the newest one if not given.
+    weights:
+        How the weights are packed: smaller, or more exact.
+    with_text:
+        Put the training text into the file too.
+    strings:
+        A JSON file with the page's words in another language.
+    """
+    from babypoet import poet, terminal
+
+    sharing = poet.load(run)
+    path = out or Path(f"{sharing.run.path.resolve().name}.html")
+    with terminal.busy("measuring and packing"):
+        made = sharing.share(path, weights, with_text, strings)
+    print(path)
+    lines = [f"{made.bytes:,} bytes, and what is in them:"]
+    told: set[str] = set()  # several sets of weights tell the same
+    for line in made.contents:
+        tells = "" if line["tells"] in told else f" {line['tells']}"
+        told.add(line["tells"])
+        lines.append(f"  {line['bytes']:,}: {line['what']}.{tells}")
+    print(terminal.paragraphs([*map(terminal.printable, lines), *made.said], terminal.columns()))
+    return 0
+
+
 @app.command(name="runs")
 def show_runs(*run: Path) -> int:
     """List the runs, show one, or compare several.

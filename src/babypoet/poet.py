@@ -5,6 +5,9 @@
     poet = babypoet.load("runs/poems-modern")
     poet.write("love this", length=200)                 # babypoet generate --prompt "love this"
     poet.evaluate().held_out.nats                       # babypoet evaluate
+    poet.trace("love this")["probabilities"]            # babypoet look "love this"
+    poet.backprop("love this").step.after               # babypoet backprop "love this"
+    poet.share("poet.html")                             # babypoet share -o poet.html
 
 For the events of a training as they happen, use `babypoet.training.train`, which this module
 drains."""
@@ -21,8 +24,12 @@ from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, flag, reje
 from babypoet.errors import RunError, SettingError
 from babypoet.reference import Reference
 from babypoet.tokenizer import CharTokenizer, Unknown
+from babypoet.trace import Trace, trace_of
 
 if TYPE_CHECKING:
+    from babypoet import backpropagation
+    from babypoet.exporting import page
+    from babypoet.exporting.packing import Precision
     from babypoet.ladder import Rung
 
 COUNTED = 1_000_000  # characters the opponents read while somebody waits
@@ -83,6 +90,27 @@ class Poet:
             self.reference, self.tokenizer, prompt, config, sample=sample, unknown=unknown
         )
 
+    def trace(self, text: str, unknown: Unknown = "nearest") -> Trace:
+        """Every value on the way from a text to what the model says of its next character.
+
+        Of a text longer than the context, the window that the model writes on from. Characters it
+        never saw are replaced by the nearest (`unknown="error"`: UnknownCharacterError)."""
+        return trace_of(self.reference, self.tokenizer, text, unknown, self.run.weights)
+
+    def backprop(
+        self, text: str, position: int | None = None, unknown: Unknown = "nearest"
+    ) -> "backpropagation.Backpropagation":
+        """The loss of one letter of a text, the one after `position`, and its gradients by hand,
+        beside autograd's. Unless told otherwise it is the last letter's.
+
+        Fewer than two characters are a TextError, a position that no letter follows a
+        SettingError."""
+        from babypoet import backpropagation
+
+        return backpropagation.follow(
+            self.config, self.run.weights(), self.tokenizer, text, position, unknown
+        )
+
     def training_text(self, limit: int = evaluation.LIMIT) -> str:
         """The last `limit` characters of what the model learned from."""
         return self.tokenizer.decode(self._parts.train[-limit:].tolist())
@@ -133,6 +161,33 @@ class Poet:
         before = int(validation[-1] if len(validation) else train[-1])
         nats = evaluation.exact_loss(self.model, held_out, before)
         return evaluation.Loss(nats, len(held_out))
+
+    def share(
+        self,
+        path: str | Path,
+        weights: "Precision" = "int8",
+        with_text: bool = False,
+        strings: str | Path | None = None,
+    ) -> "page.Shared":
+        """Write this poet to one HTML file that opens by double click, without a network, and
+        return what is in it: `.contents`, `.said`, `.bytes`.
+
+        `weights` are packed as int8, fp16 or fp32. The training text goes in only `with_text`.
+        `strings`: a JSON file with the page's words in another language."""
+        from babypoet.exporting import page
+
+        words = Path(strings) if strings is not None else None
+        return page.share(self.run, Path(path), weights, with_text, words, self._counted())
+
+    def show(self, weights: "Precision" = "int8") -> "page.Inline":
+        """The page of `share`, inside a notebook."""
+        from babypoet.exporting import page
+
+        return page.Inline(page.render(self.run, weights, opponents=self._counted()).html)
+
+    def _counted(self) -> dict[str, float]:
+        """The opponents; none where there is no validation part to measure them on."""
+        return opponents(self.run) if len(self._parts.validation) else {}
 
     def loss_on(self, text: str) -> tuple[evaluation.Loss, float]:
         """The loss on a text of one's own, and the share of its characters that the model never

@@ -7,6 +7,7 @@
     cache.extend([3, 1, 4])               # (V,): the logits after the last character
     cache.extend([1])                     # (V,): one more character, in well under a millisecond
     reference.trace([3, 1, 4])            # every value on the way, under its name
+    Reference(model.config, weights, "float64")    # the same with 16 digits, not 7
 
 It needs no torch, so text starts at once. Classes and names are those of `ladder.py`; read them
 side by side. There is one window instead of a batch, and one path instead of two: a whole window is
@@ -16,7 +17,7 @@ model is loaded, because a single character costs numpy calls, not arithmetic.
 `note("weights", x)` gives x back, and keeps it under that name where somebody looks (`trace`);
 `values.py` says of each name what it is.
 
-This file does not train, choose characters or read files.
+This file does not train, choose characters or read files. `gradients.py` goes the same way back.
 
 Dimension key
     T  the new positions                       N  the positions seen so far, the new ones included
@@ -31,12 +32,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from babypoet.config import ModelConfig
 from babypoet.errors import RunError
 
 Array = NDArray[np.float32]
+"""Single precision; double where a Reference was asked for it."""
 Weights = Mapping[str, Array]
 """The tensors of a model under the names of the ladder's `state_dict()`."""
 
@@ -171,12 +173,12 @@ def rope_tables(block_size: int, head_size: int, base: float) -> tuple[Array, Ar
     return np.concatenate((cosine, cosine), axis=-1), np.concatenate((-sine, sine), axis=-1)
 
 
-def _split_heads(x: Array, heads: int) -> Array:
+def split_heads(x: Array, heads: int) -> Array:
     """(T, heads * D) -> (heads, T, D)"""
     return x.reshape(len(x), heads, -1).swapaxes(0, 1)
 
 
-def _join_heads(x: Array) -> Array:
+def join_heads(x: Array) -> Array:
     """(heads, T, D) -> (T, heads * D)"""
     return x.swapaxes(0, 1).reshape(x.shape[1], -1)
 
@@ -199,7 +201,7 @@ class Cache:
         self.start = 0  # where the window begins in them
         self.length = 0  # how many positions of the window are remembered
         self.key = np.empty(
-            (layers, heads, block_size, width), np.float32
+            (layers, heads, block_size, width), model.dtype
         )  # (n_layer, K, block_size, D)
         self.value = np.empty_like(self.key)  # (n_layer, K, block_size, D)
         self.values: dict[str, Array] | None = None  # what was computed last, where somebody looks
@@ -263,7 +265,7 @@ class Linear:
         self.outputs, inputs = weight.shape
         blocks = -(-weight.size // _BLOCK)
         rows = -(-self.outputs // blocks)
-        padded = np.zeros((blocks * rows, inputs), np.float32)
+        padded = np.zeros((blocks * rows, inputs), weight.dtype)
         padded[: self.outputs] = weight
         self.blocks = padded.reshape(blocks, rows, inputs).swapaxes(1, 2)  # (blocks, inputs, rows)
         self.bias = (
@@ -310,9 +312,10 @@ class CausalHead:
 
     def __call__(self, x: Array, past: Cache) -> Array:
         note = past.noting("blocks.0.attention.")
-        q, k, v = _split_heads(self.qkv(x), 3)[:, None]  # (1, T, C) each
+        q, k, v = split_heads(self.qkv(x), 3)[:, None]  # (1, T, C) each
+        q = note("query", q)  # (1, T, C)
         k, v = past.remember(0, note("key", k), note("value", v))  # (1, N, C) each
-        x = causal_attention(note("query", q), k, v, note).squeeze(0)  # (T, C)
+        x = causal_attention(q, k, v, note).squeeze(0)  # (T, C)
         return note("output", x)  # (T, C)
 
 
@@ -349,12 +352,12 @@ class MultiHeadAttention:
 
     def __call__(self, x: Array, past: Cache) -> Array:
         note = past.noting(self.name)
-        qkv = _split_heads(self.qkv(x), 3 * self.n_head)  # (3H, T, D)
+        qkv = split_heads(self.qkv(x), 3 * self.n_head)  # (3H, T, D)
         q = note("query", qkv[: self.n_head])  # (H, T, D)
         k = note("key", qkv[self.n_head : -self.n_head])  # (H, T, D)
         v = note("value", qkv[-self.n_head :])  # (H, T, D)
         k, v = past.remember(self.layer, k, v)  # (H, N, D) each
-        x = _join_heads(causal_attention(q, k, v, note))  # (T, C)
+        x = join_heads(causal_attention(q, k, v, note))  # (T, C)
         return note("output", self.proj(x))  # (T, C)
 
 
@@ -403,6 +406,8 @@ class MLP:
 
 def _notes_of_a_block(past: Cache, name: str) -> list[Note]:
     """How a block names what it adds up, its two norms, and its feed-forward layer."""
+    if past.values is None:  # most often, and then even the names would cost time
+        return [unseen] * 4
     return [past.noting(name + part) for part in ("", "norm_1", "norm_2", "mlp.")]
 
 
@@ -487,7 +492,7 @@ class GroupedQueryAttention:
         k = qk[:, H:].swapaxes(0, 1)  # (K, T, D)
         v = qkv[:, H + K :].swapaxes(0, 1)  # (K, T, D)
         k, v = past.remember(self.layer, k, v)  # (K, N, D) each
-        x = _join_heads(causal_attention(q, k, v, note))  # (T, C)
+        x = join_heads(causal_attention(q, k, v, note))  # (T, C)
         return note("output", self.o_proj(x))  # (T, C)
 
     def _noting_both(self, note: Note) -> Note:
@@ -619,8 +624,8 @@ def _repeated(
     return {f"{name}.{i}.{inner}": shape for i in range(layers) for inner, shape in tensors.items()}
 
 
-def _checked(config: ModelConfig, weights: Weights) -> dict[str, Array]:
-    """The weights as float32; one too many, too few or of another shape is a RunError."""
+def _checked(config: ModelConfig, weights: Weights, dtype: DTypeLike) -> dict[str, Array]:
+    """The weights in one precision; one too many, too few or of another shape is a RunError."""
     expected = shapes(config)
     for name in [*expected, *weights]:
         want = expected.get(name, "no such tensor")
@@ -631,7 +636,7 @@ def _checked(config: ModelConfig, weights: Weights) -> dict[str, Array]:
                 f"say {want}, and the weights have {have}. Use the settings that the weights were "
                 "trained with."
             )
-    return {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in expected}
+    return {name: np.ascontiguousarray(weights[name], dtype=dtype) for name in expected}
 
 
 RUNGS: dict[str, Callable[[ModelConfig, Weights], Rung]] = {
@@ -646,10 +651,17 @@ RUNGS: dict[str, Callable[[ModelConfig, Weights], Rung]] = {
 class Reference:
     """A model that can be read: its settings and weights, computed in numpy."""
 
-    def __init__(self, config: ModelConfig, weights: Weights) -> None:
-        """`weights`: the tensors of `shapes(config)` and no other, or RunError names the first."""
-        self.config = config
-        self.rung: Rung = RUNGS[config.rung](config, _checked(config, weights))
+    def __init__(
+        self, config: ModelConfig, weights: Weights, dtype: DTypeLike = np.float32
+    ) -> None:
+        """`weights`: the tensors of `shapes(config)` and no other, or RunError names the first.
+
+        `dtype`: how precisely to compute. In float64 only rounding is less: RoPE's tables stay the
+        float32 ones that the model was trained with.
+        """
+        self.config, self.dtype = config, np.dtype(dtype)
+        self.weights = _checked(config, weights, dtype)
+        self.rung: Rung = RUNGS[config.rung](config, self.weights)
 
     def forward(self, ids: Sequence[int]) -> Array:
         """One window of at most block_size ids -> the logits at every position, (T, V)."""

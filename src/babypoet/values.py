@@ -1,7 +1,7 @@
 """What every value of the forward pass is: its equation, its shape, a plain sentence, its line.
 
     names(config)                        # ["ids", "cosine", ..., "guess.4"], as they are computed
-    describe("blocks.0.attention.weights", "modern").equation      # "exponentials / their sum"
+    describe("blocks.0.attention.weights", "modern").equation      # "exponentials / the row's sum"
     source("blocks.0.attention.weights", "modern")                 # ("reference.py", 177)
     describe_weight("layers.0.mlp.up_proj.weight").sentence
 
@@ -70,6 +70,7 @@ class Weight:
 MODERN = ("modern",)
 GPT2 = ("transformer",)
 LEARNED_PLACES = ("attention", "multihead", "transformer")
+UNBIASED = ("attention", "multihead", "modern")
 
 TABLE = (
     Value("ids", "(T,)", "the place of each character in the sorted list of all characters"),
@@ -84,9 +85,12 @@ TABLE = (
     Value("blocks.*.norm_1.root", "(T, 1)", "sqrt(mean(x^2) + eps)", MODERN),
     Value("blocks.*.norm_1", "(T, C)", "(x - mean) / root * weight + bias", GPT2),
     Value("blocks.*.norm_1", "(T, C)", "x / root * weight", MODERN),
-    Value("blocks.*.attention.query", "(H, T, D)", "x @ W_query, cut into heads", LOOKING),
-    Value("blocks.*.attention.key", "(K, T, D)", "x @ W_key, cut into heads", LOOKING),
-    Value("blocks.*.attention.value", "(K, T, D)", "x @ W_value, cut into heads", LOOKING),
+    Value("blocks.*.attention.query", "(H, T, D)", "x @ W_query + bias, cut into heads", GPT2),
+    Value("blocks.*.attention.query", "(H, T, D)", "x @ W_query, cut into heads", UNBIASED),
+    Value("blocks.*.attention.key", "(K, T, D)", "x @ W_key + bias, cut into heads", GPT2),
+    Value("blocks.*.attention.key", "(K, T, D)", "x @ W_key, cut into heads", UNBIASED),
+    Value("blocks.*.attention.value", "(K, T, D)", "x @ W_value + bias, cut into heads", GPT2),
+    Value("blocks.*.attention.value", "(K, T, D)", "x @ W_value, cut into heads", UNBIASED),
     Value("blocks.*.attention.query_root", "(H, T, 1)", "sqrt(mean(query^2) + eps)", MODERN),
     Value("blocks.*.attention.key_root", "(K, T, 1)", "sqrt(mean(key^2) + eps)", MODERN),
     Value("blocks.*.attention.query_normed", "(H, T, D)", "query / query_root * weight", MODERN),
@@ -228,8 +232,11 @@ def describe(name: str, rung: str) -> Value:
 
 
 def describe_weight(name: str) -> Weight:
-    """The table's entry for a learned tensor."""
-    return next(weight for weight in WEIGHTS if weight.name == pattern(name))
+    """The table's entry for a learned tensor; any other name is a SettingError."""
+    for weight in WEIGHTS:
+        if weight.name == pattern(name):
+            return weight
+    raise SettingError(f"No model has a tensor {name!r}. `babypoet look --list` names them.")
 
 
 def source(name: str, rung: str) -> tuple[str, int]:
