@@ -470,11 +470,12 @@ def test_copies_are_found_as_in_python(
     characters = "".join(sorted(set(text)))
     made = copies.build(CharTokenizer(characters).encode_array(text), characters)
     own = "🌊 none of these words stand in it, says I 🐚 " * 3
-    mixture = own + text[1000:1040] + own + text[-500:-488] + own + text[2000:2011] + text[30_001:]
+    mixture = own + text[1000:1200] + own + text[-500:-488] + own + text[2000:2011] + text[30_001:]
     found = spans(made, mixture)
     assert found == made.spans(mixture)
-    assert any(start <= len(own) and length >= 40 for start, length in found)
-    assert spans(made, text[:5000]) == [(0, 5000)]
+    assert any(len(own) <= start <= len(own) + 60 and length >= 100 for start, length in found)
+    asked = made.asked(text[:5000])
+    assert spans(made, text[:5000]) == [(asked[0], asked[-1] - asked[0] + 12)]
     assert spans(made, "short") == []
 
 

@@ -1,12 +1,19 @@
 """Which passages stand in the training text, told by whoever does not have the text.
 
-    made = build(ids, tokenizer.characters)     # a filter of every 12 characters of a text
+    made = build(ids, tokenizer.characters)     # a filter of spans of 12 characters of a text
     made.spans("what the model wrote")          # [(start, length), ...] of what stands there too
 
 A Bloom filter (Bloom 1970, "Space/time trade-offs in hash coding with allowable errors") remembers
-hashes, not text: for each span of 12 characters it sets 11 of its bits. A span that it does not
-know was surely not in the text; one that it knows was, but for about one in two thousand. Nobody
-can read the text out of it, and whoever already has a passage can test whether it was there.
+hashes, not text: for each span of 12 characters it sets 10 of its bits. A span that it does not
+know was surely not in the text; one that it knows was, but for about one in eight hundred.
+
+It remembers one span in EVERY, chosen by a hash, as in winnowing (Schleimer et al. 2003, "Local
+algorithms for document fingerprinting"). With all of them in it, the filter would give the text
+away: whoever has 11 letters can ask which twelfth it knows, and so walk from letter to letter
+through whole poems. With one in EVERY asked about, each letter brings log2(800) / EVERY bits, less
+than the model itself leaves open, and the walk drowns in wrong turns (docs/page.md has the
+measurement). The price: a shared passage is found with at least its letters between the first and
+the last remembered span, and a short one may be missed.
 
 `page/copies.js` does the same in a browser. All arithmetic is in 32 bits; `mixed` is the one of
 `sampling.py`."""
@@ -18,8 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 SPAN = 12
-HASHES = 11  # ln 2 * BITS: the number that makes fewest mistakes
-BITS = 16  # for each span
+EVERY = 8  # one span in so many is remembered
+HASHES = 10  # ln 2 * BITS: the number that makes fewest mistakes
+BITS = 14  # for each span that is remembered
 LARGEST = 600_000  # bytes; of a longer text only the last part is remembered
 Words = NDArray[np.uint32]
 
@@ -48,6 +56,8 @@ class Copies:
     """A filter of the spans of a text."""
 
     span: int
+    every: int
+    """One span in so many is asked about: those whose third hash it divides."""
     bits: int
     hashes: int
     covered: int
@@ -59,38 +69,53 @@ class Copies:
 
     def spec(self) -> dict[str, int]:
         """What a reader needs to know beside the bytes."""
-        return {name: getattr(self, name) for name in ("span", "bits", "hashes", "covered", "of")}
+        fields = ("span", "every", "bits", "hashes", "covered", "of")
+        return {name: getattr(self, name) for name in fields}
+
+    def asked(self, text: str) -> NDArray[np.intp]:
+        """Where in a text the spans begin that the filter would remember."""
+        return _chosen(_codes(text), self.span, self.every)
 
     def hits(self, text: str) -> NDArray[np.bool_]:
-        """Of each span of a text, by where it starts, whether the filter knows it."""
-        codes = _codes(text)
+        """Of each span that `asked` names, whether the filter knows it."""
+        asked = self.asked(text)
         if not self.bits:
-            return np.zeros(max(0, len(codes) - self.span + 1), np.bool_)
-        places = _places(codes, self.span, self.bits, self.hashes)
+            return np.zeros(len(asked), np.bool_)
+        places = _places(_codes(text), self.span, self.bits, self.hashes)[:, asked]
         table = np.frombuffer(self.content, np.uint8)
         known: NDArray[np.bool_] = ((table[places >> 3] >> (places & 7)) & 1).all(axis=0)
         return known
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """The longest stretches that consist of known spans: (start, length) each, in order."""
+        """The longest stretches in which all spans that were asked about are known.
+
+        (start, length) of each, in order, from the beginning of its first known span to the end of
+        its last: what is shared is at least that long.
+        """
+        asked = self.asked(text)
         edges = np.flatnonzero(np.diff(np.pad(self.hits(text).astype(np.int8), 1)))
-        pairs = edges.reshape(-1, 2).tolist()
-        return [(start, stop - start + self.span - 1) for start, stop in pairs]
+        runs = [(asked[first], asked[stop - 1]) for first, stop in edges.reshape(-1, 2)]
+        return [(int(start), int(last - start) + self.span) for start, last in runs]
 
 
 def build(ids: ArrayLike, characters: Sequence[str], limit: int = LARGEST) -> Copies:
-    """The filter of a text: `ids` (N,) into `characters`. At most `limit` bytes."""
+    """The filter of a text: `ids` (N,) into `characters`. About `limit` bytes at most."""
     ids = np.asarray(ids)
     of = len(ids)
-    ids = ids[max(0, of - (limit * 8 // BITS + SPAN - 1)) :]
-    spans = max(0, len(ids) - SPAN + 1)
-    bits = BITS * spans
+    ids = ids[max(0, of - (limit * 8 * EVERY // BITS + SPAN - 1)) :]
+    codes = np.array([ord(c) for c in characters], np.uint32)[ids]
+    kept = _chosen(codes, SPAN, EVERY)
+    bits = BITS * len(kept)
     table = np.zeros(bits, np.uint8)
-    if spans:
-        codes = np.array([ord(c) for c in characters], np.uint32)[ids]
-        table[_places(codes, SPAN, bits, HASHES).ravel()] = 1
+    if bits:
+        table[_places(codes, SPAN, bits, HASHES)[:, kept].ravel()] = 1
     content = np.packbits(table, bitorder="little").tobytes()
-    return Copies(SPAN, bits, HASHES, len(ids), of, content)
+    return Copies(SPAN, EVERY, bits, HASHES, len(ids), of, content)
+
+
+def _chosen(codes: Words, span: int, every: int) -> NDArray[np.intp]:
+    """Where the spans begin that are remembered: about one in `every` of them."""
+    return np.flatnonzero(hashes(codes, span, 3) % np.uint32(every) == 0)
 
 
 def _codes(text: str) -> Words:

@@ -59,8 +59,8 @@ class Still:
         """The same as a paragraph."""
         return Html(f"<p>{self.say(key, **parts)}</p>")
 
-    def _torn(self, name: str, nats: float) -> Html:
-        return number(nats, name, letters(nats))
+    def _torn(self, name: str, nats: float, index: str = "") -> Html:
+        return number(nats, name, letters(nats), index)
 
     def _traced(self, ids: Sequence[int], inside: str) -> Html:
         """What was computed from a window carries the model and the window."""
@@ -149,9 +149,9 @@ class Still:
         first, end = curve[0], curve[-1]
         caption = self.say(
             "story.curve",
-            first=self._torn("curve[0]", first[1]),
-            last=self._torn(f"curve[{end[2]}]", end[1]),
-            steps=number(end[0], f"curve[{end[2]}]", f"{end[0]:,}"),
+            first=self._torn("curve[0]", first[1], "1"),
+            last=self._torn(f"curve[{end[2]}]", end[1], "1"),
+            steps=number(end[0], f"curve[{end[2]}]", f"{end[0]:,}", "0"),
         )
         return (
             f'<figure><svg class="chart" viewBox="0 0 {width} {height}" role="img" '

@@ -2,12 +2,14 @@
  * Did it copy? Passages that stand in the training text too, found without the text.
  *
  *     const copies = new Copies(data.copies, bytesOf(filter));
- *     copies.spans([..."and the sea"]);     // [{ start: 0, length: 11 }] or whatever it finds
+ *     copies.spans([..."and the sea is wide"]);     // [{ start: 4, length: 14 }], say
  *
- * The file carries a Bloom filter (1970, doi:10.1145/362686.362692) of every `span` characters of the
- * training text: a long row of bits, of which each passage sets a few that a hash picks. Where one of
- * its bits is not set a passage was certainly not there. Where all are, it was, or, seldom, other
- * passages set the same bits. The text cannot be read back from the bits.
+ * The file carries a Bloom filter (1970, doi:10.1145/362686.362692) of passages of `span` characters
+ * of the training text: a long row of bits, of which each passage sets a few that a hash picks. Where
+ * one of its bits is not set a passage was certainly not there. Where all are, it was, or, seldom,
+ * other passages set the same bits. Only one passage in `every`, chosen by another hash, is in it and
+ * is asked about: a filter of all of them could be walked through, letter by letter
+ * (exporting/copies.py says more).
  */
 
 import { mixed } from "./sampling.js";
@@ -29,14 +31,24 @@ function hash(seed, codes) {
 /** The training text, to be asked whether it has a passage. */
 export class Copies {
   /**
-   * @param {{ span: number, bits: number, hashes: number }} spec
+   * @param {{ span: number, every: number, bits: number, hashes: number }} spec
    * @param {Uint8Array} bytes
    */
-  constructor({ span, bits, hashes }, bytes) {
+  constructor({ span, every, bits, hashes }, bytes) {
     this.span = span;
+    this.every = every;
     this.bits = bits;
     this.hashes = hashes;
     this.bytes = bytes;
+  }
+
+  /**
+   * Is this one of the passages that the filter would remember?
+   *
+   * @param {number[]} codes
+   */
+  asks(codes) {
+    return (hash(3, codes) >>> 0) % this.every === 0;
   }
 
   /**
@@ -45,6 +57,7 @@ export class Copies {
    * @param {number[]} codes
    */
   has(codes) {
+    if (!this.bits) return false;
     const first = hash(1, codes);
     const step = hash(2, codes) | 1;
     for (let k = 0; k < this.hashes; k++) {
@@ -55,22 +68,24 @@ export class Copies {
   }
 
   /**
-   * The longest stretches of which each `span` characters stand in the training text.
+   * The longest stretches in which all passages that were asked about stand in the training text,
+   * from the beginning of the first to the end of the last: what is shared is at least that long.
    *
    * @param {string[]} characters
    * @returns {{ start: number, length: number }[]}
    */
   spans(characters) {
     const codes = characters.map((character) => /** @type {number} */ (character.codePointAt(0)));
+    /** @type {{ start: number, length: number }[]} */
     const found = [];
-    let start = -1; // where a run of hits began
-    for (let i = 0; i <= codes.length; i++) {
-      const hit = i + this.span <= codes.length && this.has(codes.slice(i, i + this.span));
-      if (hit && start < 0) start = i;
-      if (!hit && start >= 0) {
-        found.push({ start, length: i - start + this.span - 1 });
-        start = -1;
-      }
+    let open = false; // whether the passage asked about last was known
+    for (let i = 0; i + this.span <= codes.length; i++) {
+      const passage = codes.slice(i, i + this.span);
+      if (!this.asks(passage)) continue;
+      const known = this.has(passage);
+      if (known && !open) found.push({ start: i, length: this.span });
+      if (known) found[found.length - 1].length = i + this.span - found[found.length - 1].start;
+      open = known;
     }
     return found;
   }

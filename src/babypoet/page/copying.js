@@ -144,7 +144,14 @@ function result(page, characters, spans) {
 function explanation(page) {
   const { copies, verdict } = page.data;
   const sentences = [
-    h("p", null, phrase("copying.how", { span: value(copies.span, "copies.span", "", { digits: 0 }) })),
+    h(
+      "p",
+      null,
+      phrase("copying.how", {
+        span: value(copies.span, "copies.span", "", { digits: 0 }),
+        every: value(copies.every, "copies.every", "", { digits: 0 }),
+      }),
+    ),
   ];
   if (copies.covered < copies.of) {
     sentences.push(
