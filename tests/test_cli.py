@@ -25,7 +25,7 @@ TINY = [
     "--batch-size=8", "--evaluate-every=3", "--snapshots=3",
 ]  # fmt: skip
 BRIEF = ["--rung=bigram", "--block-size=8", "--batch-size=4", "--snapshots=0"]
-VERBS = ("train", "generate", "evaluate", "ladder", "runs")
+VERBS = ("train", "generate", "evaluate", "ladder", "look", "backprop", "share", "runs")
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
 
 

@@ -14,7 +14,7 @@ from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, flag
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-VERBS = ("train", "generate", "evaluate", "ladder", "runs")
+VERBS = ("train", "generate", "evaluate", "ladder", "look", "backprop", "share", "runs")
 
 
 def blocks(text: str, language: str) -> list[str]:

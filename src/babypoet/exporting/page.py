@@ -472,7 +472,8 @@ def _contents(draft: Draft, page: int) -> list[dict[str, Any]]:
         kind = {"s": "weights_step", "r": "weights_rung"}.get(model.id[0], "weights")
         about = {"n": model.parameters, "precision": model.precision}
         size = len(_base64(model.content))
-        line(kind, size, "weights", **about, step=model.step, rung=model.config.rung)
+        tells = "weights_step" if kind == "weights_step" else "weights"
+        line(kind, size, tells, **about, step=model.step, rung=model.config.rung)
     game = data["game"]["lines"]
     if game:
         quoted = [{**entry, "pairs": []} for entry in game]

@@ -262,6 +262,12 @@ class Still:
             f"<thead><tr>{heading}</tr></thead><tbody>{rows}</tbody></table></div></details>"
         )
 
+    def _parts(self) -> dict[str, Html]:
+        """How many characters the model learned from, was chosen by, and is judged by."""
+        text = self.data["text"]
+        names = ("train", "validation", "held_out")
+        return {name: number(text[name], f"text.{name}", f"{text[name]:,}") for name in names}
+
     def _glyph(self, i: int, isolated: bool = True) -> str:
         shown = safe(glyph(self.characters[i]))
         return f"<bdi>{shown}</bdi>" if isolated else shown
@@ -283,6 +289,7 @@ class Still:
             ("what", "story.what", {"parameters": size}),
             ("token", "story.token", {"distinct": counted["distinct"]}),
             ("trained", "story.trained", {"steps": counted["steps"]}),
+            ("parts", "story.parts", {"characters": counted["characters"], **self._parts()}),
         ]
         if end > 0 and first is not None and last is not None:
             torn = {

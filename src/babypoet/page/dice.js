@@ -63,7 +63,7 @@ export function dice(page, root) {
   let opened = false;
   const list = h("div", { class: "as-table" });
   const details = h("details", { class: "show-table", ontoggle: () => { opened = details.open; tabulate(); } },
-    h("summary", null, say("dice.table", { n: characters.length })), list);
+    h("summary", null, phrase("dice.table", { n: value(characters.length, "characters.length", "", { digits: 0 }) })), list);
 
   root.dataset.model = "end";
   root.append(
@@ -209,6 +209,7 @@ export function dice(page, root) {
   }
 
   function draw() {
+    if (!prompt.length) return begin(); // a slider was moved before the scene was seen
     set();
     const now = scores();
     const chosen = settings();

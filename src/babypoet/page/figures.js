@@ -39,7 +39,13 @@ export function written(v, { digits, percent = false } = {}) {
     maximumFractionDigits: places,
   });
   const tiny = scaled !== 0 && Math.abs(scaled) < 0.5 * 10 ** -places;
-  const text = tiny && scaled > 0 ? `<${number.format(10 ** -places)}` : number.format(scaled);
+  const full = percent && v < 1 && number.format(scaled) === number.format(100); // not quite all
+  const text =
+    tiny && scaled > 0
+      ? `<${number.format(10 ** -places)}`
+      : full
+        ? `>${number.format(100 - 10 ** -places)}`
+        : number.format(scaled);
   return text.replace("-", "−") + (percent ? "\u00a0%" : "");
 }
 

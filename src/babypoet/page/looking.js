@@ -49,7 +49,7 @@ class Looking {
       autocapitalize: "off",
       spellcheck: "false",
       "aria-describedby": "looking-said",
-      onchange: () => this.reread(),
+      oninput: () => this.reread(),
     });
     this.said = h("p", { class: "note", id: "looking-said", role: "status" });
     this.about = h("p", { class: "note" });

@@ -33,7 +33,8 @@ function written(traced, seed) {
 }
 
 /**
- * A text, its prompt apart and the letters marked that differ from the other one.
+ * A text, its prompt apart and the place marked where it parts from the other one. What comes after that has other
+ * letters before it, so that a letter in common there means nothing.
  *
  * @param {Traced} traced
  * @param {number[]} ids
@@ -41,17 +42,16 @@ function written(traced, seed) {
  * @param {string} title
  */
 function column(traced, ids, other, title) {
-  const { characters } = traced.page.data;
-  /** @type {(Node | string)[]} */
-  const pieces = [];
-  for (let start = 0; start < ids.length; ) {
-    const same = ids[start] === other[start];
-    let end = start;
-    while (end < ids.length && (ids[end] === other[end]) === same) end++;
-    const text = ids.slice(start, end).map((id) => characters[id]).join("");
-    pieces.push(same ? text : h("mark", { class: "differs" }, text));
-    start = end;
-  }
+  const letters = ids.map((id) => traced.page.data.characters[id]);
+  const apart = ids.findIndex((id, i) => id !== other[i]);
+  const pieces =
+    apart < 0
+      ? [letters.join("")]
+      : [
+          letters.slice(0, apart).join(""),
+          h("mark", { class: "differs" }, letters[apart]),
+          letters.slice(apart + 1).join(""),
+        ];
   return h(
     "div",
     { class: "column", ...traced.scope() },

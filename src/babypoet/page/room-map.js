@@ -189,7 +189,7 @@ export function letterMap(traced, tensor) {
       first: value(shares[0], "map.share", "0", { percent: true }),
       second: value(shares[1] ?? 0, "map.share", "1", { percent: true }),
     }),
-    shown.length < count ? ` ${say("room.map.some", { shown: shown.length, count })}` : "",
+    shown.length < count ? h("span", null, " ", phrase("room.map.some", { shown: shown.length, count: value(count, "characters.length", "", { digits: 0 }) })) : "",
     " ",
     neighbours(traced, weight),
   );

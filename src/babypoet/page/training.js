@@ -7,7 +7,7 @@
  */
 
 import { breath, h, whenSeen } from "./dom.js";
-import { heatmap, lineChart, paint, value, written } from "./figures.js";
+import { heatmap, lineChart, paint, value } from "./figures.js";
 import { glyph, phrase, say } from "./strings.js";
 import { write } from "./sampling.js";
 
@@ -76,7 +76,7 @@ export function training(page, root) {
     samples.forEach((sample, i) => sample.classList.toggle("now", i === k));
     const n = value(step, `history[${k}].step`, "", { digits: 0 });
     where.replaceChildren(phrase(step === 0 ? "training.before" : "training.after", { n }));
-    kind.textContent = say("training.recorded");
+    kind.textContent = say(model === null ? "training.recorded.only" : "training.recorded");
     button.hidden = model === null;
     running += 1;
     live.replaceChildren();
@@ -269,7 +269,7 @@ function headPictures(page, go) {
     return phrase(row === column ? "training.strongest.itself" : "training.strongest", {
       row: h("bdi", null, letters[row]), column: h("bdi", null, letters[column]), n: row - column, m: row + 1,
       p: value(most, name, live ? `${head?.head},${row},${column}` : `${row},${column}`, { percent: true }),
-      even: written(1 / (row + 1), { percent: true }),
+      even: value(1 / (row + 1), `even(${row + 1})`, "", { percent: true }),
     });
   }
 
