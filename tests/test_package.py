@@ -58,8 +58,13 @@ def test_what_is_in_the_wheel(wheel: Path) -> None:
         metadata = next(name for name in names if name.endswith("METADATA"))
         needs = archive.read(metadata).decode()
     assert hashlib.sha256(poems).hexdigest() == POEMS, "the poems were changed"
-    modules = {f"babypoet/{path.name}" for path in (ROOT / "src/babypoet").glob("*.py")}
-    assert modules | {"babypoet/py.typed"} <= set(names)
+    source = ROOT / "src"
+    files = (path for path in (source / "babypoet").rglob("*.*") if path.suffix != ".pyc")
+    parts = {path.relative_to(source).as_posix() for path in files}
+    page = {
+        f"babypoet/page/{name}" for name in ("page.html", "style.css", "strings.json", "app.js")
+    }
+    assert {"babypoet/py.typed", "babypoet/exporting/page.py"} | page <= parts <= set(names)
     licences = {name.rsplit("/", 1)[-1] for name in names if "/licenses/" in name}
     assert licences == {"LICENSE", "LICENSE-poems"}
     folders = {name.split("/")[0] for name in names}
@@ -86,6 +91,10 @@ def test_it_works_where_nothing_else_is(installed: Path, tmp_path: Path) -> None
     assert written.stdout.startswith("love this") and len(written.stdout) == 9 + 40 + 1
     found = json.loads(sh(babypoet, "evaluate", "--json", cwd=tmp_path).stdout)
     assert found["held_out"]["characters"] == 22_350
+    sharing = sh(babypoet, "share", "-o", "poet.html", cwd=tmp_path).stdout
+    assert sharing.startswith("poet.html\n") and "Traceback" not in sharing
+    shared = (tmp_path / "poet.html").read_text(encoding="utf-8")
+    assert 'id="weights-end"' in shared and "{{say:" not in shared and len(shared) < 5_000_000
     where = "import babypoet; print(babypoet.__file__)"
     assert str(installed.parent) in sh(installed / "python", "-c", where, cwd=tmp_path).stdout
     poem = 'import babypoet; print(babypoet.load().write("love", length=5))'

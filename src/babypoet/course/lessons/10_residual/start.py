@@ -1,0 +1,33 @@
+"""What makes deep models trainable: a stream that layers add to, and a norm before each of them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """(..., C) -> (..., C): each vector of C channels gets mean 0 and variance 1, then * weight +
+    bias.
+
+    weight, bias: (C,). eps is added to the variance, so that nothing is divided by zero.
+    """
+    raise NotImplementedError
+
+
+class LayerNorm(nn.Module):
+    """layer_norm with a learned scale and shift for each channel."""
+
+    def __init__(self, width: int, eps: float = 1e-5) -> None:
+        """weight: ones (width,) and bias: zeros (width,), an nn.Parameter each; eps, kept."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)"""
+        raise NotImplementedError
+
+
+def residual(x: Tensor, part: Callable[[Tensor], Tensor]) -> Tensor:
+    """x, and what a part of the model makes of it, added: the shape of x. x itself stays as it
+    was."""
+    raise NotImplementedError
