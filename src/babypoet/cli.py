@@ -26,7 +26,11 @@ from babypoet.config import GenerateConfig, TrainConfig, flag
 from babypoet.errors import BabyPoetError, SettingError
 
 if TYPE_CHECKING:
+    from babypoet.course.folder import Folder
+    from babypoet.course.lessons import Lesson
     from babypoet.poet import Poet
+    from babypoet.runs import RunFolder
+    from babypoet.training import Build
 
 app = App(
     name="babypoet",
@@ -36,6 +40,8 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` answers it
 )
 Switch = Annotated[bool, Parameter(show_default=False)]  # off, unless it is given
+learn = App(name="learn", help="Build a language model yourself, from empty files, in a weekend.")
+app.command(learn)
 Settings = Annotated[TrainConfig, Parameter(name="*")]
 Sampling = Annotated[GenerateConfig, Parameter(name="*")]
 
@@ -72,7 +78,7 @@ def train(
     quiet:
         Show no progress; print only where the run is and its loss.
     """
-    from babypoet import corpus, poet, report, terminal, training
+    from babypoet import corpus, poet, training
 
     if resume:
         given = [*map(str, text), *(["--stdin"] if stdin else []), *(["--overwrite"] * overwrite)]
@@ -82,12 +88,20 @@ def train(
         found = corpus.open_corpus(source, settings.holdout)
         where = out or poet.run_name(found.name, settings.rung)
         run = training.prepare(found, settings, where, overwrite)
+    return _train(run, quiet)
+
+
+def _train(run: "RunFolder", quiet: bool, build: "Build | None" = None) -> int:
+    """Train the model of a run folder, show how, and judge it."""
+    from babypoet import report, terminal, training
+
+    theirs = {} if build is None else {"build": build}
     opponents = report.Counting()
     with (
         stopping(say_so=quiet or not terminal.is_live()) as asked,
         terminal.view(quiet, opponents, lambda: bool(asked)) as show,
     ):
-        for event in training.train(run, lambda: bool(asked)):
+        for event in training.train(run, lambda: bool(asked), **theirs):
             show(event)
             if isinstance(event, training.Sampled):  # there is something to look at by now
                 opponents.start(run)
@@ -417,6 +431,161 @@ def show_runs(*run: Path) -> int:
 
     print(report.runs_table(run) if len(run) != 1 else report.one_run(run[0]))
     return 0
+
+
+# --- the course -----------------------------------------------------------------------------------
+
+
+@learn.default
+def learn_where(*, folder: Path | None = None) -> int:
+    """Say where you are in the course, and what comes next.
+
+    Parameters
+    ----------
+    folder:
+        Your course folder; the one you are in if not given.
+    """
+    from babypoet.course.folder import find_folder
+    from babypoet.course.telling import whereabouts
+
+    print(whereabouts(find_folder(folder)))
+    return 0
+
+
+@learn.command(name="start")
+def learn_start(folder: Path, /) -> int:
+    """Make a folder with a page to read and a file to fill in for each lesson.
+
+    In a course folder it adds what is missing, and overwrites nothing.
+
+    Parameters
+    ----------
+    folder:
+        The folder to make.
+    """
+    from babypoet.course.folder import start
+    from babypoet.course.telling import started
+
+    print(started(*start(folder)))
+    return 0
+
+
+@learn.command(name="check")
+def learn_check(
+    lesson: str | None = None,
+    /,
+    *,
+    watch: Switch = False,
+    folder: Path | None = None,
+    seconds: float | None = None,
+) -> int:
+    """Check your file, and say what differs. Exit code 0: passed, 1: not yet.
+
+    Parameters
+    ----------
+    lesson:
+        A number or a name; the first lesson that has not passed if not given.
+    watch:
+        Check again whenever you save, until Ctrl-C.
+    folder:
+        Your course folder; the one you are in if not given.
+    seconds:
+        How long the checks may take; if not given, 20, and more where a lesson trains a model.
+    """
+    from babypoet.course import telling
+
+    mine, which = _lesson(folder, lesson)
+    if watch:
+        telling.watch(mine, which, seconds, lambda text: print(text, flush=True))
+        return 0
+    which = which or mine.current()
+    if which is None:
+        print(telling.whereabouts(mine))
+        return 0
+    checked = telling.check(mine, which, seconds)
+    print(telling.told(mine, checked))
+    return 0 if checked.verdict.passed else 1
+
+
+def _lesson(folder: Path | None, lesson: str | None) -> "tuple[Folder, Lesson | None]":
+    """The learner's folder, and the lesson that was named, if one was."""
+    from babypoet.course.folder import find_folder
+    from babypoet.course.lessons import find
+
+    return find_folder(folder), None if lesson is None else find(lesson)
+
+
+@learn.command(name="hint")
+def learn_hint(lesson: str | None = None, /, *, folder: Path | None = None) -> int:
+    """Show the next hint. Each says more than the one before; the last derives it on paper.
+
+    Parameters
+    ----------
+    lesson:
+        A number or a name; the first lesson that has not passed if not given.
+    folder:
+        Your course folder; the one you are in if not given.
+    """
+    from babypoet.course import telling
+
+    mine, which = _lesson(folder, lesson)
+    which = which or mine.current()
+    print(telling.hint(mine, which) if which else telling.whereabouts(mine))
+    return 0
+
+
+@learn.command(name="show")
+def learn_show(lesson: str | None = None, /, *, folder: Path | None = None) -> int:
+    """Show our answer, once you have seen all hints, and where it stands in babypoet's own code.
+
+    Parameters
+    ----------
+    lesson:
+        A number or a name; the first lesson that has not passed if not given.
+    folder:
+        Your course folder; the one you are in if not given.
+    """
+    from babypoet.course import telling
+
+    mine, which = _lesson(folder, lesson)
+    which = which or mine.current()
+    print(telling.answer(mine, which) if which else telling.whereabouts(mine))
+    return 0
+
+
+@learn.command(name="run")
+def learn_run(
+    *,
+    folder: Path | None = None,
+    quiet: Switch = False,
+    settings: Settings = TrainConfig(),  # noqa: B008 - frozen, and where the defaults stand
+) -> int:
+    """Train the model you wrote on the built-in poems: the highest rung whose lesson passes, or
+    the one up to --rung.
+
+    Parameters
+    ----------
+    folder:
+        Your course folder; the one you are in if not given.
+    quiet:
+        Show no progress; print only where the run is and its loss.
+    """
+    from babypoet import terminal
+    from babypoet.course import checking, running, telling
+
+    mine, _ = _lesson(folder, None)
+    for said in telling.recheck(mine, running.RUNGS.values()):
+        terminal.note(said)
+    rung = running.highest(mine, settings.rung)
+    if rung is None:
+        print(running.table_by_descent(mine))
+        return 0
+    with checking.lesson_imports(mine.path):
+        run, build = running.prepare(mine, rung, settings)
+        code = _train(run, quiet, build)
+    if code == 0:
+        print(running.afterwards(mine, run.path))
+    return code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

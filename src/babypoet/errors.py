@@ -4,6 +4,7 @@
     ├── TextError               the text cannot be read, or there is too little to learn from
     ├── SettingError            a setting is impossible, alone or beside another
     ├── RunError                a run folder is missing, damaged, in use, or too new
+    ├── LessonError             a learner's folder is missing, damaged, or not one; no such lesson
     └── UnknownCharacterError   a character the model never saw, and unknown="error"
 
 Each message says what is wrong, with the values, and what to do. The command line prints it without
@@ -24,6 +25,10 @@ class SettingError(BabyPoetError):
 
 class RunError(BabyPoetError):
     """A run folder is missing, damaged, in use, or of a newer format."""
+
+
+class LessonError(BabyPoetError):
+    """A learner's folder is missing, damaged or not one, or there is no such lesson."""
 
 
 class UnknownCharacterError(BabyPoetError):

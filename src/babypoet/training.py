@@ -34,7 +34,7 @@ from babypoet import batches, evaluation, planning, runs, sampling
 from babypoet.config import GenerateConfig, ModelConfig, TrainConfig
 from babypoet.corpus import Corpus, load_parts
 from babypoet.errors import RunError, SettingError
-from babypoet.ladder import Result, build
+from babypoet.ladder import Result, Rung, build
 from babypoet.reference import Reference
 from babypoet.runs import RunFolder
 
@@ -111,6 +111,7 @@ class Noted:
     note: str
 
 
+Build = Callable[[ModelConfig, int], Rung]  # a new model, its weights drawn from a seed
 Event = Started | Step | Evaluated | Sampled | Saved | Noted | Finished
 ENDED = {"finished": "done", "stopped early": "patience", "diverged": "diverged"}  # status: reason
 
@@ -280,7 +281,7 @@ class Diverged(Exception):
 class Trainer:
     """A model, its optimizers and its place in the run: what a checkpoint holds."""
 
-    def __init__(self, run: RunFolder, record: dict[str, Any]) -> None:
+    def __init__(self, run: RunFolder, record: dict[str, Any], build: Build = build) -> None:
         self.run, self.record = run, record
         self.config = TrainConfig.from_dict(record["training"])
         check_device(self.config)
@@ -521,9 +522,12 @@ def never() -> bool:
     return False
 
 
-def train(run: RunFolder, should_stop: Callable[[], bool] = never) -> Iterator[Event]:
+def train(
+    run: RunFolder, should_stop: Callable[[], bool] = never, build: Build = build
+) -> Iterator[Event]:
     """Train the model of a run folder to its end, from wherever it stands, yielding events.
 
+    `build` makes the model: the ladder's, or one with the same parameters under the same names.
     `should_stop` is asked after every update; once it says True, the run is saved as it is and can
     be resumed. Raises RunError if the folder is damaged or in use, or the disk is full; what was
     saved before stays whole."""
@@ -531,19 +535,21 @@ def train(run: RunFolder, should_stop: Callable[[], bool] = never) -> Iterator[E
     run.lock()
     try:
         with runs.disk_errors("The checkpoint"):
-            yield from _train(run, should_stop, started)
+            yield from _train(run, should_stop, started, build)
     finally:
         run.unlock()
 
 
-def _train(run: RunFolder, should_stop: Callable[[], bool], started: float) -> Iterator[Event]:
+def _train(
+    run: RunFolder, should_stop: Callable[[], bool], started: float, build: Build
+) -> Iterator[Event]:
     record = run.load_run()
     run.check_data()
-    trainer = Trainer(run, record)
+    trainer = Trainer(run, record, build)
     if trainer.config.minutes is not None:
         spent = time.perf_counter() - started
         _settle(record, trainer.steps_in(60 * trainer.config.minutes * TRAINING_SHARE - spent))
-        trainer = Trainer(run, record)
+        trainer = Trainer(run, record, build)
     now = machine() | trainer.uses()
     notes = [*record["notes"], *_differences(record["machine"], now)]
     record["machine"] = now | record["machine"]

@@ -65,9 +65,18 @@ export function path(_page) {
     outlined?.classList.remove("spoken-of");
     outlined = element;
     element.classList.add("spoken-of");
-    if (element instanceof HTMLDetailsElement) element.open = true;
+    if (element instanceof HTMLDetailsElement && !element.open) {
+      element.addEventListener("toggle", bring, { once: true }); // it is built then, and moves what is below
+      element.open = true;
+    }
+    bring();
+  }
+
+  /** Scroll to what the card speaks of. */
+  function bring() {
+    if (at < 0) return;
     const still = globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
-    element.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" });
+    outlined?.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" });
   }
 
   function shut() {
