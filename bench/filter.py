@@ -5,7 +5,9 @@
 
 It starts from 60 letters of the training text and goes on by beam search: the model says how likely
 each next letter is, and a span that the filter knows, or would know and does not, counts for or
-against a guess. Reported is for how many letters the true text stayed in the beam, for of every span, of one in four and of one in eight (what `share` writes), and for the model alone. About twenty minutes on one core.
+against a guess. Reported is for how many letters the true text stayed in the beam: with a filter
+of every span, of one in four, of one in eight (what `share` writes), and with the model alone.
+About twenty minutes on one core.
 """
 
 import argparse

@@ -665,7 +665,7 @@ def copied(explained: Explained, text: str) -> dict[tuple[str, str, str], float]
     found = {
         ("copying", "copies.count", ""): len(spans),
         ("copying", "copies.letters", ""): len(letters),
-        ("copying", "copies.of", ""): len(text),
+        ("copying", "copies.written", ""): len(text),
         ("copying", "copies.longest", ""): max(length for _, length in spans),
     }
     return found | {("copying", "copies.length", f"{i}"): n for i, (_, n) in enumerate(spans)}

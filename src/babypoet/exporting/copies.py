@@ -12,8 +12,8 @@ algorithms for document fingerprinting"). With all of them in it, the filter wou
 away: whoever has 11 letters can ask which twelfth it knows, and so walk from letter to letter
 through whole poems. With one in EVERY asked about, each letter brings log2(800) / EVERY bits, less
 than the model itself leaves open, and the walk drowns in wrong turns (docs/page.md has the
-measurement). The price: a shared passage is found with at least its letters between the first and
-the last remembered span, and a short one may be missed.
+measurement). The price: a shared passage is found between its first and its last remembered span,
+a few foreign letters between two of them go unnoticed, and a short passage may be missed.
 
 `page/copies.js` does the same in a browser. All arithmetic is in 32 bits; `mixed` is the one of
 `sampling.py`."""
@@ -90,7 +90,7 @@ class Copies:
         """The longest stretches in which all spans that were asked about are known.
 
         (start, length) of each, in order, from the beginning of its first known span to the end of
-        its last: what is shared is at least that long.
+        its last.
         """
         asked = self.asked(text)
         edges = np.flatnonzero(np.diff(np.pad(self.hits(text).astype(np.int8), 1)))

@@ -69,7 +69,7 @@ export class Copies {
 
   /**
    * The longest stretches in which all passages that were asked about stand in the training text,
-   * from the beginning of the first to the end of the last: what is shared is at least that long.
+   * from the beginning of the first to the end of the last.
    *
    * @param {string[]} characters
    * @returns {{ start: number, length: number }[]}

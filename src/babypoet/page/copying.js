@@ -110,7 +110,7 @@ function result(page, characters, spans) {
       phrase("copying.found", {
         n: value(spans.length, "copies.count", "", { digits: 0 }),
         letters: value(letters.size, "copies.letters", "", { digits: 0 }),
-        of: value(characters.length, "copies.of", "", { digits: 0 }),
+        of: value(characters.length, "copies.written", "", { digits: 0 }),
         longest: value(longest.length, "copies.longest", "", { digits: 0 }),
         passage: h("q", { class: "passage" }, inOneLine(passage)),
       }),
