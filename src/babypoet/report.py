@@ -113,6 +113,7 @@ def _next(poet: Poet) -> str:
     prompt = suggested_prompt(poet)
     lines = [
         f"babypoet generate{run}" + (f' --prompt "{prompt}"' if prompt else ""),
+        f"babypoet share{run}",
         f"babypoet evaluate{run}",
         "babypoet ladder" if _of_the_poems(poet) else "babypoet ladder YOUR-TEXT",
     ]
