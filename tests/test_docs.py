@@ -13,8 +13,14 @@ from babypoet.config import GenerateConfig, ModelConfig, TrainConfig, flag
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-VERBS = ("train", "generate", "evaluate", "ladder", "look", "backprop", "share", "runs")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LESSONS = sorted(ROOT.glob("src/babypoet/course/lessons/*/lesson.md"))
+VERBS = ("train", "generate", "evaluate", "ladder", "look", "backprop", "share", "learn", "runs")
+
+
+def name_of(path: Path) -> str:
+    """lesson.md alone would not say which."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -38,7 +44,7 @@ def test_ci_runs_the_lines_of_the_readme() -> None:
     assert any(line.endswith(".venv/bin/babypoet train") for line in posix)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*DOCUMENTS, *LESSONS], ids=name_of)
 def test_every_command_in_the_documents_parses(path: Path) -> None:
     """Red when a document names a verb or a flag that is not there."""
     for command in commands(path.read_text(encoding="utf-8")):
@@ -62,9 +68,11 @@ def test_the_readme_names_every_verb_and_module() -> None:
     for verb in VERBS:
         assert f"`babypoet {verb}" in README, verb
         assert verb in cli.app
-    for module in (ROOT / "src/babypoet").glob("*.py"):
+    package = ROOT / "src/babypoet"
+    for module in (*package.glob("*.py"), *package.glob("course/*.py")):
+        name = module.relative_to(package).as_posix()
         if not module.name.startswith("__"):
-            assert f"[`{module.name}`](src/babypoet/{module.name})" in README, module.name
+            assert f"[`{name}`](src/babypoet/{name})" in README, name
 
 
 @pytest.mark.parametrize("cls", [TrainConfig, GenerateConfig])
@@ -83,7 +91,7 @@ def test_the_readme_names_every_sampling_flag() -> None:
         assert f"`{flag(field.name)}`" in README, field.name
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*DOCUMENTS, *LESSONS], ids=name_of)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
         if not target.startswith("https://"):
