@@ -26,8 +26,9 @@ from babypoet.config import GenerateConfig, ModelConfig
 from babypoet.exporting.copies import Copies
 from babypoet.exporting.packing import unpack
 from babypoet.exporting.page import _json as page_json
+from babypoet.gradients import Gradients, backward
 from babypoet.poet import Poet
-from babypoet.reference import Array, Reference, window_start
+from babypoet.reference import Array, Reference, softmax, window_start
 from babypoet.sampling import distribution, next_token, stream, uniform
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Number(NamedTuple):
     ids: str | None
     cut: str | None
     before: str | None
+    target: str | None
+    rate: str | None
     settings: tuple[str | None, ...]
 
     def __str__(self) -> str:
@@ -150,6 +153,7 @@ class Explained:
         self.models: dict[str, Reference] = {}
         self._weights: dict[str, dict[str, Array]] = {}
         self._traces: dict[tuple[str, str, str | None], dict[str, Array]] = {}
+        self._ways: dict[tuple[str, str, str], Gradients] = {}
         self.played: dict[tuple[str, str, str], float] = {}
         """What the test itself did, and what follows from it: (section, name, index) -> number."""
 
@@ -219,6 +223,8 @@ class Explained:
             return self.played[number.section, name, number.index]
         if name.startswith("draw."):
             return self.draw(number, name[5:], index)
+        if number.target is not None:
+            return self.way_back(number, index)
         if match := re.fullmatch(r"(\w+)\((.+)\)", name):
             return self.derived(number, match[1], match[2], index)
         if name in ("map", "map.share"):
@@ -288,6 +294,41 @@ class Explained:
         if what == "torn_between":
             return float(np.exp(-(p[p > 0] * np.log(p[p > 0])).sum()))
         raise Unexplained(what)
+
+    def way_back(self, number: Number, index: tuple[int, ...]) -> float:
+        """What the loss of one letter, the one after the window, says to the values before it."""
+        assert number.model is not None and number.ids is not None and number.target is not None
+        target, ids = int(number.target), [int(i) for i in number.ids.split(",")]
+        model = Reference(self.model(number.model).config, self.weights(number.model), np.float64)
+        key = (number.model, number.ids, number.target)
+        if key not in self._ways:
+            self._ways[key] = backward(
+                model, model.trace(ids), np.full(len(ids), target), [len(ids) - 1]
+            )
+        found, name = self._ways[key], number.name
+        if match := re.fullmatch(r"(?:(rms|length)\()?gradient\(([^()]+)\)\)?", name):
+            d = found.values[match[2]]
+            if match[1] == "rms":
+                return float(np.sqrt(np.square(d).mean()))
+            if match[1] == "length":
+                return float(np.linalg.norm(d[index]))
+            assert len(index) == d.ndim, f"{number} is not a whole index: {d.shape}"
+            return float(d[index])
+        if name == "loss":
+            return found.loss
+        if name == "straight(loss)":
+            slope = sum(float(np.square(d).sum()) for d in found.weights.values())
+            return found.loss - float(number.rate or "") * slope
+        if name.startswith("stepped("):
+            rate = float(number.rate or "")
+            moved = {n: weight - rate * found.weights[n] for n, weight in model.weights.items()}
+            model, name = Reference(model.config, moved, np.float64), name[8:-1]
+        said = softmax(model.trace(ids)["scores"])  # (T, R)
+        if name == "loss":
+            return -math.log(said[-1, target])
+        if name == "softmax(scores)":
+            return float(said[index])
+        raise Unexplained(name)
 
     def derived(self, number: Number, how: str, of: str, index: tuple[int, ...]) -> float:
         """`length(blocks.0.mlp.output)` and its like."""
@@ -468,7 +509,9 @@ def test_the_walk_saw_all_kinds(walked: Walk, explained: Explained) -> None:
         "draw.possible", "models[#].nats", "torn_between(models[#].nats)", "parameters",
         "text.characters", "figure.beaten", "contents[#].bytes", "packing.characters", "guess.#",
         "length(blocks.#.mlp.output)", "sum(blocks.#.attention.exponentials)", "shape(logits)",
-        "mean(embed_tokens.weight)",
+        "mean(embed_tokens.weight)", "gradient(blocks.#.attention.weights)", "loss",
+        "rms(gradient(embedding))", "length(gradient(embedding))", "softmax(scores)",
+        "stepped(loss)", "stepped(softmax(scores))", "straight(loss)",
     }  # fmt: skip
     assert any(
         re.fullmatch(r"blocks.*weights", n.name) for n in walked.values if n.section == "training"

@@ -17,7 +17,7 @@ function scopeOf(element) {
     const scope = {
         section: element.closest("section, header")?.id ?? "", still: element.closest(".still") !== null,
         model: near("model"), ids: traced?.dataset.ids ?? null, cut: traced?.dataset.cut ?? null,
-        before: near("before-ids"), settings: ["temperature", "top-k", "top-p"].map(near),
+        before: near("before-ids"), target: near("target"), rate: near("rate"), settings: ["temperature", "top-k", "top-p"].map(near),
     };
     const key = JSON.stringify(scope);
     if (!scopes.has(key)) scopes.set(key, { ...scope, numbers: new Map() });
@@ -136,6 +136,11 @@ walks.room = async ([models, weights]) => {
             gather(card);
             const among = [...card.querySelectorAll("select")].filter((select) => select !== listed(card, /[a-z]/));
             if (kind === "cut") continue;
+            if (kind === "backprop") { // the tables within its lines, and a step
+                await openAll(card);
+                card.querySelector("button.main").click();
+                gather(card);
+            }
             if (kind === "names" || (kind === "weights" && weights.includes(one))) {
                 for (const chooser of among) choose(chooser, values(chooser).pop());
                 for (const name of values(listed(card, /[a-z]/))) {

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from babypoet import __version__, corpus, heads, reference, values
+from babypoet import __version__, corpus, gradients, heads, reference, values
 from babypoet.config import ModelConfig
 from babypoet.errors import BabyPoetError, RunError, SettingError
 from babypoet.exporting import copies, packing, scenes
@@ -211,6 +211,7 @@ def render(
         "models": [],
         "history": [],
         "values": [],
+        "gradients": [],
         "contents": [],
     }
     text = tokenizer.decode(parts.train.tolist()) if with_text else None
@@ -272,6 +273,16 @@ def _values(draft: Draft) -> list[dict[str, Any]]:
                 found.append({"name": value.name, "equation": equation, "shape": shape,
                               "file": file, "line": line, "rungs": has})  # fmt: skip
     return found
+
+
+def _gradients(draft: Draft) -> list[dict[str, Any]]:
+    """How the gradient of each named value is found, for the rungs that are in the file."""
+    rungs = {model.config.rung for model in draft.models}
+    return [
+        {"name": name, "formula": formula, "rungs": [rung for rung in has if rung in rungs]}
+        for name, formula, has in gradients.FORMULAS
+        if rungs.intersection(has)
+    ]
 
 
 # --- which weights --------------------------------------------------------------------------------
@@ -369,6 +380,7 @@ def _assembled(draft: Draft, moments: list[scenes.Moment], prompt: list[int]) ->
     data["models"] = [model.to_dict() for model in draft.models]
     data["history"] = [moment.to_dict() for moment in moments]
     data["values"] = _values(draft)
+    data["gradients"] = _gradients(draft)
     with as_file(files("babypoet") / "page") as folder:
         styles = (folder / name for name in ("style.css", "still.css"))
         style = "\n".join(path.read_text(encoding="utf-8") for path in styles)

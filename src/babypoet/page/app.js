@@ -69,6 +69,7 @@ import { path } from "./path.js";
  * @property {number[]} line
  * @property {any} copies
  * @property {any[]} values
+ * @property {{ name: string, formula: string, rungs: string[] }[]} gradients
  * @property {any[]} weights
  * @property {any[]} contents
  *

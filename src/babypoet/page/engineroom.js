@@ -12,6 +12,7 @@
 import { h } from "./dom.js";
 import { table, value } from "./figures.js";
 import { phrase, say } from "./strings.js";
+import { backpropCard } from "./room-backprop.js";
 import { attentionCard, mlpCard, normCard } from "./room-blocks.js";
 import { cutCard } from "./room-cut.js";
 import { choice, stepper } from "./room-figures.js";
@@ -39,6 +40,7 @@ const CARDS = [
   { id: "stream", has: having("blocks.0.after_mlp"), build: streamCard },
   { id: "guess", has: having("guess.0"), build: guessCard },
   { id: "logits", has: () => true, build: logitsCard },
+  { id: "backprop", has: () => true, build: backpropCard },
   { id: "weights", has: () => true, build: weightsCard },
   { id: "cut", has: () => true, build: cutCard },
   { id: "names", has: () => true, build: namesCard },

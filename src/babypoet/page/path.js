@@ -19,7 +19,7 @@ const CARDS = [
   ["copying", "#copying"],
   ["story", "#story"],
   ["room", "#room"],
-  ...["ids", "embedding", "norm", "attention", "mlp", "stream", "guess", "logits", "weights", "cut"].map((part) => [
+  ...["ids", "embedding", "norm", "attention", "mlp", "stream", "guess", "logits", "backprop", "weights", "cut"].map((part) => [
     `room-${part}`, `[data-card="room-${part}"]`,
   ]),
 ];
