@@ -149,6 +149,18 @@ def test_the_named_mistake_speaks_before_the_generic_words() -> None:
     assert one_check(lambda x: x + x, mistakes=(mistake,)) is None
 
 
+def test_a_mistake_that_does_no_harm_here_is_silent() -> None:
+    harmless = Mistake("You rounded.", lambda right: np.array([2.0, 4.0, 8.0]).round())
+    told = one_check(lambda x: (2 * x).astype(int), mistakes=(harmless,))
+    assert told and "expected fractions" in told.says
+
+
+def test_a_factor_of_one_is_not_told() -> None:
+    right = np.array([1e-3, 1.0, 3.0])
+    told = compare(right + np.array([2e-5, 0, 0]), right)
+    assert told and "times" not in told
+
+
 def test_a_mistake_of_nan_is_recognised() -> None:
     overflow = Mistake("It overflowed.", lambda right: np.full(3, np.nan))
     told = one_check(lambda x: x * np.nan, mistakes=(overflow,))
@@ -195,6 +207,40 @@ def test_a_lesson_is_found_by_number_name_or_file() -> None:
         assert find(name) == FIRST
     with pytest.raises(LessonError, match="There is no lesson 'nonsense'"):
         find("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("body", "remedy"),
+    [
+        ("np.ones(3).sum(axis=1)", "-1 is always the last one"),
+        ("torch.ones(3).sum(dim=1)", "-1 is always the last one"),
+        ("torch.ones(2, 3) @ torch.ones(2, 3)", "the axis before the last of B"),
+        ("np.ones((2, 3)) @ np.ones((2, 3))", "the axis before the last of B"),
+        ("torch.ones(2, 3) + torch.ones(2, 4)", "from the right"),
+        ("torch.ones(2, 3).masked_fill(torch.ones(2, 3), 0)", "True and False"),
+        ("torch.ones(2, 3, 4).transpose(1, 2).view(2, 12)", "`.reshape` copies"),
+        ("torch.nn.Embedding(3, 2)(torch.tensor([7]))", "`torch.arange(T)`"),
+        ("torch.nn.Linear(3, 2).weight.normal_(0, None)", "`std` is None"),
+        ("torch.ones(2).sum().backward()", "finds nothing to go back through"),
+        ("torch.ones(2).sum().item().backward()", "Call backward() on the loss"),
+        ("type('A', (torch.nn.Module,), {'__init__': lambda s: setattr(s, 'l', "
+         "torch.nn.Linear(2, 2))})()", "super().__init__() is missing"),
+        ("ladder.Rung()", "A Rung keeps its settings"),
+    ],
+)  # fmt: skip
+def test_a_common_exception_comes_with_its_remedy(body: str, remedy: str) -> None:
+    """Red when numpy or PyTorch say it in other words than `remedies` knows."""
+    told = one_check(lambda x: eval(body))
+    assert told and told.kind == "raised" and remedy in told.says, told
+
+
+def test_a_line_is_quoted_with_its_indentation(tmp_path: Path) -> None:
+    path = tmp_path / FIRST.file
+    path.write_text("x = 1\n    y = 2\n", encoding="utf-8")
+    with pytest.raises(checking.Stopped) as stopped:
+        checking.load(path, FIRST.module, tmp_path)
+    assert stopped.value.problem.source.startswith("    y = 2\n")
+    assert "further in than the line before" in stopped.value.problem.says
 
 
 # --- anything a file may hold ---------------------------------------------------------------------
@@ -457,6 +503,19 @@ def test_a_pass_is_remembered_until_the_file_changes(mine: Folder) -> None:
     assert again.state(FIRST) == "passed" and again.current() == LESSONS[1]
     mine.file(FIRST).write_text(SOLUTION + "# more\n", encoding="utf-8")
     assert again.state(FIRST) == "changed" and again.current() == FIRST
+
+
+def test_why_an_earlier_lesson_comes_first_is_said(mine: Folder) -> None:
+    assert telling.why_back(mine, FIRST) == ""
+    for lesson in LESSONS[:3]:
+        mine.remember_passed(lesson, digest(mine.file(lesson)))
+    assert telling.why_back(mine, LESSONS[3]) == ""
+    mine.file(FIRST).write_text(SOLUTION, encoding="utf-8")
+    assert f"{FIRST.file} was changed since it passed" in telling.why_back(mine, FIRST)
+    mine.remember_failed(FIRST)
+    assert "Lesson 1 does not pass, and later ones have" in telling.why_back(mine, FIRST)
+    checked = telling.check(mine, FIRST, 60)
+    assert telling.told(mine, checked).startswith("Lesson 1 does not pass")
 
 
 @pytest.mark.parametrize(

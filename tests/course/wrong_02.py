@@ -10,7 +10,7 @@ WRONG = [
     (ADD, "np.add.at(counts, (ids[:-2], ids[1:-1]), 1)", "last pair is missing"),
     (ADD, "np.add.at(counts, (ids[1:-1], ids[2:]), 1)", "first pair is missing"),
     ("np.zeros((V, V), dtype=np.int64)", "np.ones((V, V), dtype=np.int64)", "counts begin at 1"),
-    ("np.zeros((V, V), dtype=np.int64)", "np.zeros((V, V))", "whole numbers"),
+    ("np.zeros((V, V), dtype=np.int64)", "np.zeros((V, V))", "made with dtype=int"),
     (
         "np.zeros((V, V), dtype=np.int64)",
         "np.zeros((max(ids, default=0) + 1, max(ids, default=0) + 1), dtype=np.int64)",

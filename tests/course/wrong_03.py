@@ -36,6 +36,11 @@ WRONG = [
         "    return d / len(p)",
         "`d[a] += x` writes once for each a",
     ),
+    (
+        "visits = counts.sum(axis=1, keepdims=True)",
+        "visits = counts.sum(axis=1)",
+        "count the visits",
+    ),
     (STEP, "table = table + rate * gradient(table, ids)", "That is uphill"),
     (STEP, "table = table - gradient(table, ids)", "The rate is missing"),
     (STEP, "table -= rate * gradient(table, ids)", "changed in place"),

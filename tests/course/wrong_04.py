@@ -13,6 +13,7 @@ WRONG = [
     (SHIFT, "2.0 ** (x - x.max(axis=-1, keepdims=True))", "You raised 2"),
     (SHARE, "return e / e.sum(axis=0, keepdims=True)", "wrong axis"),
     (SHARE, "return e / e.sum(axis=min(1, x.ndim - 1), keepdims=True)", "which is not the last"),
+    (SHARE, "return e / e.sum(axis=1, keepdims=True)", "-1 is always the last one"),
     (SHARE, "return e / e.sum()", "whole array sums to 1"),
     (SHARE, "return e / e.sum(axis=-1)", "keepdims=True is missing in the sum"),
     (SHARE, "return e", "divided by their sum"),

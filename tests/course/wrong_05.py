@@ -13,7 +13,16 @@ WRONG = [
     ("border = len(ids) - round(share * len(ids))", "border = round(share * len(ids))", "You took"),
     ("round(share * len(ids))", "int(share * len(ids))", "int() cuts the fraction off"),
     (CUT, "ids = np.random.permutation(ids)\n    " + CUT, "shuffled"),
-    (STARTS, "rng.integers(0, len(ids) - block_size - 1, size=batch_size)", "has nothing to draw"),
+    (
+        STARTS,
+        "rng.integers(0, len(ids) - block_size - 1, size=batch_size)",
+        "range to draw from is empty",
+    ),
+    (
+        STARTS,
+        "np.random.randint(0, len(ids) - block_size - 1, size=batch_size)",
+        "`rng` is not used",
+    ),
     (STARTS, "rng.integers(0, len(ids) - block_size + 1, size=batch_size)", "past the end"),
     (STARTS, "rng.integers(0, len(ids), size=batch_size)", "past the end"),
     (

@@ -59,6 +59,13 @@ WRONG = [
         "for start in range(0, min(block_size, len(ids) - 1), block_size):",
         "Only the first window",
     ),
+    ("model(window[None, :-1], window[None, 1:])", "model(window[:-1], window[1:])", "x[None]"),
+    (RANGE, "for start in range(0, len(ids), block_size):", "empty window"),
+    (
+        "model(window[None, :-1], window[None, 1:])",
+        "model(ids[None, start : start + block_size], window[None, 1:])",
+        "Nothing comes after the last character",
+    ),
     (RANGE, "for start in range(0, len(ids) - 1, block_size + 1):", "block_size + 1 apart"),
     ("    model.eval()\n", "", "judged in training mode"),
     ("with torch.no_grad():", "if True:", "backward() that never comes"),

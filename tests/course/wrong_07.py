@@ -17,6 +17,7 @@ WRONG = [
     (".triu(1)", ".triu()", "triu(1), not triu()"),
     (".triu(1)", ".tril(-1)", "everything after it: that is the future"),
     ("torch.softmax(score, dim=-1)", "torch.softmax(score, dim=0)", "Softmax along the wrong axis"),
+    ("torch.ones(T, T, dtype=torch.bool)", "torch.ones(T, T)", "A mask holds True and False"),
     (
         'score = score.masked_fill(future, float("-inf"))  # (T, T)\n'
         "    share = torch.softmax(score, dim=-1)",

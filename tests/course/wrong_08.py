@@ -5,7 +5,7 @@ MASK = 'score.masked_fill(future, float("-inf"))'
 WRONG = [
     (MASK, "score", "The mask is missing"),
     (".triu(1)", ".tril(-1)", "The mask lies on the wrong side"),
-    (".triu(1)", ".triu()", "may not look at itself"),
+    (".triu(1)", ".triu()", "no position sees itself; it should"),
     ('float("-inf")', "0.0", "has the score 0, and e^0 is 1"),
     (
         f"score = {MASK}  # (..., T, T)\n    weight = torch.softmax(score, dim=-1)",
@@ -28,8 +28,19 @@ WRONG = [
     (" / math.sqrt(D)", " * math.sqrt(D)", "You multiply the scores by sqrt(D)"),
     (" / math.sqrt(D)", " / math.sqrt(T)", "You divide by sqrt(T)"),
     (SCORE, "score = k @ q.transpose(-2, -1) / math.sqrt(D)", "have changed places"),
+    (
+        f"{SCORE}  # (..., T, T)",
+        "k, v = v, k; " + SCORE,
+        "Key and value have changed places",
+    ),
+    (", dtype=torch.bool", "", "A mask holds True and False"),
     ("return weight @ v", "return weight @ k", "you take the mean of the keys"),
     ("causal_attention(q, k, v)  # (B, T, C)", "causal_attention(k, q, v)", "have changed places"),
+    ("causal_attention(q, k, v)  # (B, T, C)", "causal_attention(v, k, q)", "The order is query"),
+    ("causal_attention(q, k, v)  # (B, T, C)", "causal_attention(q, v, k)", "The order is query"),
+    ("        super().__init__()\n", "", "super().__init__() is missing"),
+    ("super().__init__(config)", "super().__init__()", "A Rung keeps its settings"),
+    ("self.wpe(position)", "self.wpe(idx)", "torch.arange(T)"),
     ("v = self.value(x)", "v = x", "The value layer is not used"),
     ("k = self.key(x)", "k = self.query(x)", "The keys are made by the query layer"),
     ("self.query = linear(C, C, std", "self.query = linear(C, C, True, std", "query.bias"),

@@ -19,6 +19,8 @@ WRONG = [
     (JOIN, "return x.reshape(B, T, heads * D)", "Joined without transposing back"),
     (JOIN, "return x.transpose(1, 3).reshape(B, T, heads * D)", "heads and D change places"),
     (JOIN, "return x.permute(0, 2, 3, 1).reshape(B, T, heads * D)", "The heads take turns"),
+    (JOIN, JOIN.replace("reshape", "view"), "`.reshape` copies them"),
+    ("        std = std or C**-0.5\n", "", "`std` is None here"),
     (JOIN, "return x.flatten(2)", "The axes T and D became one"),
     ("return self.proj(x)", "return x", "The projection is forgotten"),
     (FORWARD, "x = join_heads(causal_attention(q / self.n_head**0.5, k, v))", "sqrt(C)"),

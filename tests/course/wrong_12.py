@@ -56,5 +56,50 @@ WRONG = [
         "lm_head and wte share",
     ),
     ("0.02 / math.sqrt(2 * config.n_layer)", "0.02", "starts smaller by the root"),
+    (BOTH, BOTH.replace("self.dropout", ""), "The dropout is not used"),
+    (ATTEND, "x = x + self.attn(self.ln_1(x))", "What attention found is added without dropout"),
+    (THINK, "x = x + self.mlp(self.ln_2(x))", "feed-forward layer made is added without dropout"),
+    (
+        BOTH,
+        "x = self.dropout(x + self.attn(self.ln_1(x)))\n"
+        "        x = self.dropout(x + self.mlp(self.ln_2(x)))",
+        "on the stream",
+    ),
+    (
+        BOTH,
+        "x = x + self.attn(self.dropout(self.ln_1(x)))\n"
+        "        x = x + self.mlp(self.dropout(self.ln_2(x)))",
+        "on what the parts read",
+    ),
+    (
+        "self.mlp = MLP(config)\n        self.dropout = nn.Dropout(config.dropout)",
+        "self.mlp = MLP(config)\n        self.dropout = nn.Dropout(0.1)",
+        "The dropout is 0.1 where config.dropout is 0.37",
+    ),
+    (
+        "self.dropout = nn.Dropout(config.dropout)\n        self.h",
+        "self.dropout = nn.Dropout(0.1)\n        self.h",
+        "The dropout is 0.1 where config.dropout is 0.37",
+    ),
+    (
+        "self.dropout = nn.Dropout(config.dropout)\n\n",
+        "self.dropout = lambda x: nn.functional.dropout(x, config.dropout)\n\n",
+        "There is no nn.Dropout",
+    ),
+    (
+        BOTH,
+        BOTH.replace("self.dropout(", "nn.functional.dropout(p=self.dropout.p, input="),
+        "drops although it is not training",
+    ),
+    (
+        "self.dropout(self.wte(idx) + self.wpe(position))",
+        "self.wte(idx) + self.wpe(position)",
+        "The sum of wte and wpe is not dropped",
+    ),
+    (
+        "self.dropout(self.wte(idx) + self.wpe(position))",
+        "self.dropout(self.wte(idx)) + self.wpe(position)",
+        "only on the characters' vectors",
+    ),
     ("self.attn = ", "self.attention = ", "attn.query.weight (12, 12) is missing"),
 ]

@@ -3,6 +3,16 @@ the message name the mistake."""
 
 WRONG = [
     (
+        'return moved, {"step": step, "mean": mean, "square": square}',
+        "return moved",
+        "Return two things: the new parameter and the new state",
+    ),
+    (
+        'return moved, {"step": step, "mean": mean, "square": square}',
+        'return {"step": step, "mean": mean, "square": square}, moved',
+        "In yours the state comes first",
+    ),
+    (
         "corrected_mean = mean / (1 - beta1**step)\n"
         "    corrected_square = square / (1 - beta2**step)",
         "corrected_mean, corrected_square = mean, square",

@@ -34,6 +34,7 @@ WRONG = [
         'np.argsort(logits, kind="stable")[::-1][top_k:]',
         "kept the higher ids",
     ),
+    (', kind="stable")', ")", "leave equals in any order"),
     ("np.argsort(-logits,", "np.argsort(logits,", "kept the least likely"),
     (
         "        e[dropped] = 0\n    return e / e.sum()",

@@ -15,6 +15,22 @@ _MEMORY = """        self.keys = np.empty((block_size, D))
 _PLACE = "        x = x + self.position[past:N]  # (T, C)\n"
 
 WRONG = [
+    ("x = x + self.position[past:N]", "x += self.position[past:N]", "The caller's x was changed"),
+    (
+        "        score = np.where(future, -np.inf, score)  # (T, N)\n"
+        "        e = np.exp(score - score.max(axis=-1, keepdims=True))  # (T, N)\n"
+        "        weight = e / e.sum(axis=-1, keepdims=True)  # (T, N)\n",
+        "        e = np.exp(score - score.max(axis=-1, keepdims=True))\n"
+        "        weight = np.where(future, 0, e / e.sum(axis=-1, keepdims=True))\n",
+        "masked after the softmax",
+    ),
+    ("np.where(future, -np.inf, score)", "np.where(future, 0, score)", "e^0 is 1"),
+    (
+        'raise ValueError(f"{N} characters do not fit into a window of {block_size}")',
+        "return None",
+        "it gave None for characters that do not fit",
+    ),
+    ("raise ValueError(f", "raise IndexError(f", "It raised an IndexError"),
     ("self.position[past:N]", "self.position[:T]", "The position is not advanced"),
     ("self.position[past:N]", "self.position[past]", "get the same position"),
     ("x = x + self.position[past:N]  # (T, C)", "pass", "The positions are not used"),

@@ -9,6 +9,7 @@ WRONG = [
     ),
     ("(mean_square + eps).sqrt()", "(mean_square.sqrt() + eps)", "eps stands outside the root"),
     ("x.square().mean(dim=-1, keepdim=True)", "x.square().mean()", "taken over everything"),
+    ("x.square().mean(dim", "x.var(dim", "torch's var or std"),
     ("x.square().mean(", "x.square().sum(", "The sum of the squares"),
     ("x.square().mean(dim=-1", "x.square().mean(dim=0", "along axis 0"),
     ("(mean_square + eps).sqrt() * weight", "(mean_square + eps).sqrt()", "weight is not used"),

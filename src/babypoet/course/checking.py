@@ -39,8 +39,9 @@ from babypoet.course.differences import (
     type_name,
 )
 from babypoet.course.lessons import LESSONS, MODULE, Lesson, find
+from babypoet.course.remedies import remedy
 
-__all__ = ["Check", "Mistake", "Outcome", "Problem", "compare", "load", "run_checks"]
+__all__ = ["Check", "Mistake", "Misuse", "Outcome", "Problem", "compare", "load", "run_checks"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,10 @@ class Stopped(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.says)
         self.problem = problem
+
+
+class Misuse(Exception):
+    """What a lesson's own model says of how a learner's code called it: said as it is."""
 
 
 # --- loading files --------------------------------------------------------------------------------
@@ -221,7 +226,7 @@ def explain(error: BaseException, folder: Path) -> Problem:
     if isinstance(error, SyntaxError):
         return _explain_syntax(error)
     file, line = _their_line(error, folder)
-    source = linecache.getline(str(folder / file), line).strip() if line else ""
+    source = linecache.getline(str(folder / file), line).rstrip() if line else ""
     kind = "raised"
     if isinstance(error, NotImplementedError):
         kind = "unwritten"
@@ -230,22 +235,21 @@ def explain(error: BaseException, folder: Path) -> Problem:
 
 def _explain_syntax(error: SyntaxError) -> Problem:
     file, line = Path(error.filename or "the file").name, error.lineno or 0
-    text = (error.text or linecache.getline(error.filename or "", line)).rstrip("\n")
-    indent = len(text) - len(text.lstrip())
+    text = (error.text or linecache.getline(error.filename or "", line)).rstrip()
     caret = ""
     if error.offset and text:
-        at = max(0, min(error.offset - 1, len(text)) - indent)
-        caret = "\n" + " " * at + "^"
+        before = text[: max(0, error.offset - 1)]
+        caret = "\n" + "".join("\t" if c == "\t" else " " for c in before) + "^"
     what = error.msg or "this is not Python"
-    remedy = "" if "forgot" in what.lower() or "perhaps" in what.lower() else _syntax_remedy(error)
-    return Problem(
-        f"Python cannot read {file}: {what}.{remedy}", "file", file, line, text.strip() + caret
-    )
+    way_out = "" if "forgot" in what.lower() or "perhaps" in what.lower() else _syntax_remedy(error)
+    return Problem(f"Python cannot read {file}: {what}.{way_out}", "file", file, line, text + caret)
 
 
 def _syntax_remedy(error: SyntaxError) -> str:
     if isinstance(error, TabError):
         return " Use spaces only, four for each step inwards."
+    if isinstance(error, IndentationError) and "unexpected indent" in (error.msg or ""):
+        return " It stands further in than the line before, which opens no block (with a colon)."
     if isinstance(error, IndentationError):
         return " The lines of a block must begin in the same column, four spaces further in."
     return " The mistake may also be at the end of the line before."
@@ -271,7 +275,8 @@ def their_place(frame: FrameType | None, folder: Path) -> tuple[str, int, str]:
     home = folder.resolve()
     while frame:
         if name := _their_file(frame, home):
-            return name, frame.f_lineno, linecache.getline(str(home / name), frame.f_lineno).strip()
+            line = frame.f_lineno
+            return name, line, linecache.getline(str(home / name), line).rstrip()
         frame = frame.f_back
     return "", 0, ""
 
@@ -281,6 +286,8 @@ def _words(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, NotImplementedError):
         return "Not written yet."
+    if isinstance(error, Misuse):
+        return message
     if isinstance(error, RecursionError):
         return "It calls itself without end (RecursionError). Which call should have stopped?"
     if isinstance(error, PermissionError) and message.startswith("a lesson's file may not"):
@@ -298,11 +305,15 @@ def _words(error: BaseException) -> str:
             return f"It imports {error.name}, but there is no {error.name}.py in your folder."
         return (
             f"It imports {error.name!r}, and Python finds no such module here. The lessons need "
-            "only what start.py imports."
+            "only what the file imported when you got it."
         )
     if type(error) is ImportError and MODULE.fullmatch(error.name or ""):
         return f"{name}: {message.split(' (')[0]}. Was it renamed, or not written yet?"
-    return f"It raised {name}: {message}" if message else f"It raised {name}."
+    if not message:
+        return f"It raised {name}."
+    if said := remedy(message):
+        return f"It raised {name}: {message.rstrip('.')}. {said}"
+    return f"It raised {name}: {message}"
 
 
 def _first_lines(error: BaseException) -> str:
@@ -507,7 +518,10 @@ def run_check(check: Check, theirs: Any, solution: Any, folder: Path) -> Problem
     if said is None:
         return None
     for mistake in check.mistakes:
-        if same(result, _given(mistake, solution), check.tolerance):
+        given = _given(mistake, solution)
+        if same(given, right, check.tolerance):  # here it does no harm, so it is not what is wrong
+            continue
+        if same(result, given, check.tolerance):
             return Problem(mistake.says)
     return Problem(said)
 

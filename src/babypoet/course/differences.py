@@ -157,7 +157,8 @@ def _compare_numbers(theirs: Any, right: Any, tolerance: float) -> str | None:
         return f"It gave {type_name(theirs)}{shape}, expected one number.{hint}"
     a, b = as_numpy(theirs), as_numpy(right)
     if b.dtype.kind in "iu" and a.dtype.kind == "f":
-        return f"It gave the fraction {number_text(a)}, expected the whole number {b}."
+        equal = " Right, but of the wrong type: int(...) makes it whole." if a == b else ""
+        return f"It gave the fraction {number_text(a)}, expected the whole number {b}.{equal}"
     if b.dtype.kind == "b" and a.dtype.kind != "b":
         return f"It gave {number_text(a)}, expected {b}."
     if bool(close(a, b, tolerance)):
@@ -322,11 +323,19 @@ def _compare_arrays(theirs: Any, right: Any, tolerance: float) -> str | None:
         return (
             f"It holds {KINDS[a.dtype.kind]} (dtype {a.dtype}), "
             f"expected {KINDS.get(b.dtype.kind, 'others')} (dtype {b.dtype})."
+            f"{_kind_hint(a, b, is_tensor(theirs))}"
         )
     agree = close(a, b, tolerance)
     if agree.all():
         return None
     return _values(a, b, agree, tolerance)
+
+
+def _kind_hint(a: Array, b: Array, torch: bool) -> str:
+    if a.dtype.kind != "f" or b.dtype.kind not in "iu":
+        return ""
+    wanted = "torch.long" if torch else "int"
+    return f" Zeros and ones are fractions unless they are made with dtype={wanted}."
 
 
 def _shapes(a: Array, b: Array, tolerance: float) -> str:
@@ -456,8 +465,8 @@ def _scaled(a: Array, b: Array, tolerance: float) -> str:
     if abs(factor) > 1e-6 and np.allclose(a, factor * b, rtol=loose, atol=loose * abs(factor)):
         if math.isclose(factor, -1, rel_tol=1e-4):
             return "All have the wrong sign."
-        known = _known_factor(factor)
-        return f"All are {known or number_text(float(factor))} times what they should be."
+        known = _known_factor(factor) or number_text(float(factor))
+        return "" if known == "1" else f"All are {known} times what they should be."
     shift = a[0] - b[0]
     if abs(shift) > loose and np.allclose(a - shift, b, rtol=loose, atol=loose):
         return (

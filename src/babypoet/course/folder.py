@@ -26,11 +26,18 @@ Here you write a language model yourself: from empty files to a Transformer that
 Each lesson has a page to read in `lessons/` and a file to fill in. Replace each
 `raise NotImplementedError` by your own lines; names and parameters stay as they are.
 
+What you should know beforehand: functions, loops and lists in Python, how one multiplies two
+matrices, and what a slope is. numpy you learn as you go (lessons 2 to 5 name what they need), and
+lesson 6 begins with the little of PyTorch and of classes that the rest is built on.
+
     babypoet learn             where you are
     babypoet learn check       check your file (--watch: whenever you save it)
     babypoet learn hint        the next hint, one at a time
     babypoet learn show        our answer, once you have seen all hints
     babypoet learn run         train what you wrote on the poems
+
+At the end, or after lessons 8, 9 and 12 already, `babypoet learn run` trains your model here in
+`run/`, and `babypoet share --run run` makes one page of it, to open in a browser and to give away.
 
 You can run each file by itself as well, here in this folder: `python -i l01_characters.py`.
 `progress.json` remembers where you are. Everything else in here is yours.

@@ -34,7 +34,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, NoReturn
@@ -47,6 +47,7 @@ SLOW_SECONDS = 30.0  # more, for each check that says it is slow
 STARTING_SECONDS = 120.0  # to import what the lesson needs; a cold disk takes long over torch
 MEMORY = 2 * 2**30  # bytes beyond what the process holds before the learner's file is read
 KEPT = 20_000  # characters of what was printed
+FLOOD = "Your file prints a great deal, and that takes its time: take the print out."
 
 
 @dataclass(frozen=True)
@@ -181,14 +182,18 @@ def _verdict(events: list[Any], code: int, killed: bool, printed: str) -> Verdic
     last = next((n for n, _ in reversed(events) if n in ("check", "outcome", "loading")), "")
     during = found["check"] if last == "check" and "end" not in found else None
     problem = None
-    if "stopped" in found:
+    flood = len(printed) > KEPT
+    if "stopped" in found and "passed" not in found:
         problem = Problem(**found["stopped"])
+        if flood:
+            problem = replace(problem, says=f"{problem.says} {FLOOD}")
     elif "end" not in found and "passed" not in found:
         problem = _ended(code, killed, found.get("limit", STARTING_SECONDS), printed, bool(events))
     notes = list(found.get("end", {}).get("notes", []))
     if "passed" in found and "end" not in found:
         notes.append(
             "Showing what you made did not come to an end. The lesson is passed all the same."
+            + (f" {FLOOD}" if flood else "")
         )
     return Verdict(
         outcomes, problem, during, found.get("reward", ""), printed, found.get("plan", {}), notes

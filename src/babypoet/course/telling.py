@@ -2,6 +2,7 @@
 
 Everything returns text; what comes from a learner's file is made harmless for the terminal."""
 
+import contextlib
 import re
 import textwrap
 import time
@@ -103,23 +104,35 @@ def started(folder: Folder, written: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Checked:
-    """A lesson's verdict, and whether that was new."""
+    """A lesson's verdict, whether that was new, and why it was not a later lesson's turn."""
 
     lesson: Lesson
     verdict: Verdict
     first_time: bool = False
+    why_back: str = ""
 
 
 def check(folder: Folder, lesson: Lesson, seconds: float | None = None) -> Checked:
     """Check a lesson's file and remember it if it passed."""
     before = digest(folder.file(lesson))
     new = folder.state(lesson) != "passed"
+    why = why_back(folder, lesson)
     verdict = guard.check(lesson, folder.path, seconds)
     if verdict.passed:
         folder.remember_passed(lesson, before)
     else:
         folder.remember_failed(lesson)
-    return Checked(lesson, verdict, new)
+    return Checked(lesson, verdict, new, why)
+
+
+def why_back(folder: Folder, lesson: Lesson) -> str:
+    """Why a lesson comes first though later ones have passed; empty where none has."""
+    later = [each for each in LESSONS if each.number > lesson.number]
+    if lesson != folder.current() or all(folder.state(each) == "open" for each in later):
+        return ""
+    if folder.state(lesson) == "changed":
+        return f"{lesson.file} was changed since it passed, so lesson {lesson.number} comes first."
+    return f"Lesson {lesson.number} does not pass, and later ones have: it comes first."
 
 
 def recheck(folder: Folder, numbers: Iterable[int]) -> Iterator[str]:
@@ -135,9 +148,13 @@ def told(folder: Folder, checked: Checked) -> str:
     """What a check found."""
     lesson, verdict = checked.lesson, checked.verdict
     blocks = [f"Lesson {lesson.number}: {lesson.title} ({lesson.file}, {verdict.seconds:.1f} s)"]
+    if checked.why_back:
+        blocks.insert(0, _filled(checked.why_back))
     if verdict.problem is None or verdict.outcomes:
         blocks.append("\n".join(_marks(lesson, verdict)))
     blocks += _trouble(verdict)
+    if any(o.problem and o.problem.kind != "unwritten" for o in verdict.outcomes):
+        blocks += _unsure(folder, lesson)
     if verdict.printed.strip():
         blocks.append("Your file printed:\n" + _indented(_first_lines(verdict.printed)))
     if verdict.passed and verdict.reward:
@@ -150,7 +167,8 @@ def told(folder: Folder, checked: Checked) -> str:
 def _marks(lesson: Lesson, verdict: Verdict) -> Iterator[str]:
     """A line for each function: passed, failed, not written, not reached."""
     asked = [a.name for a in asked_of(lesson.start)] or [""]
-    wide = max(map(len, asked))
+    shown = {name: name or lesson.file for name in asked}
+    wide = max(map(len, shown.values()))
     for name in asked:
         outcomes = [o for o in verdict.outcomes if o.function == name]
         total = verdict.planned.get(name, len(outcomes))
@@ -166,7 +184,7 @@ def _marks(lesson: Lesson, verdict: Verdict) -> Iterator[str]:
             mark, said = "·", "not reached"
         else:
             mark, said = "✓", f"{total} check{'' if total == 1 else 's'}"
-        yield f"  {mark} {name:{wide}}  {said}".rstrip()
+        yield f"  {mark} {shown[name]:{wide}}  {said}".rstrip()
 
 
 def _trouble(verdict: Verdict) -> Iterator[str]:
@@ -187,6 +205,27 @@ def _trouble(verdict: Verdict) -> Iterator[str]:
         yield from _failure(failed[0])
 
 
+def _unsure(folder: Folder, lesson: Lesson) -> Iterator[str]:
+    """Which earlier lessons the file imports that do not pass as they stand: look there first."""
+    found: set[Lesson] = set()
+    files = [folder.file(lesson)]
+    for file in files:
+        with contextlib.suppress(OSError, ValueError):
+            text = file.read_text(encoding="utf-8-sig")
+            for earlier in LESSONS:
+                used = re.search(rf"^\s*(from|import)\s+{earlier.module}\b", text, re.MULTILINE)
+                if used and earlier not in (lesson, *found):
+                    found.add(earlier)
+                    files.append(folder.file(earlier))
+    for earlier in sorted(found, key=lambda earlier: earlier.number):
+        if (state := folder.state(earlier)) != "passed":
+            why = "was changed since it passed" if state == "changed" else "has not passed"
+            yield _filled(
+                f"{earlier.file}, which is imported here, {why}. The cause may lie there, so "
+                f"check it first: babypoet learn check {earlier.number}"
+            )
+
+
 def _failure(outcome: Outcome) -> Iterator[str]:
     assert outcome.problem
     if outcome.problem.kind == "unwritten":
@@ -195,11 +234,11 @@ def _failure(outcome: Outcome) -> Iterator[str]:
     if outcome.problem.kind != "unwritten":
         yield from _problem(outcome.problem)
     if outcome.by_hand:
-        yield "By hand:\n" + _indented(outcome.by_hand.strip("\n"))
+        yield "By hand:\n" + _indented(_folded(outcome.by_hand.strip("\n")))
 
 
 def _asked(function: str, what: str, shown: str) -> str:
-    return _filled(f"{function}: {what}") + "\n" + _indented(shown)
+    return _filled(f"{function}: {what}" if function else what) + "\n" + _indented(shown)
 
 
 def _problem(problem: Problem) -> Iterator[str]:
@@ -237,6 +276,17 @@ def _filled(text: str, indent: str = "") -> str:
         )
         for line in text.splitlines()
     )  # fmt: skip
+
+
+def _folded(text: str) -> str:
+    """A text whose long lines are broken; the short ones, often columns of numbers, stay."""
+    width = min(columns(), 88) - 4
+    return "\n".join(
+        line
+        if len(line) <= width
+        else textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False)
+        for line in text.splitlines()
+    )
 
 
 def _indented(text: str) -> str:

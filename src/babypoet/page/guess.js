@@ -141,6 +141,7 @@ export function guess(page, root) {
     given = null;
     shown = false;
     typeCase.clear();
+    shows.replaceChildren();
     turn.replaceChildren(say("guess.turn.first"));
     draw();
   }

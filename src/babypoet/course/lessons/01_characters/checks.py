@@ -273,6 +273,7 @@ def reward(theirs: Any) -> str:
     bars = "\n".join(
         f"{names.get(c, c):>12}  {share[c]:5.1%}  {'█' * round(share[c] * 200)}" for c in common
     )
+    stored = len(poems.encode())
     alphabet = "".join(characters).replace("\n", "↵").replace(" ", "␣")
     return f"""The alphabet of the {len(ids):,} characters of the poems, {V} of them:
 
@@ -283,7 +284,7 @@ The ten you meet most:
 {bars}
 
 bits for each character        the poems take
-  8.00  as in the file          {len(ids):9,} bytes
+  {8 * stored / len(ids):.2f}  as in the file          {stored:9,} bytes
   {math.log2(V):.2f}  as one of {V} ids        {len(ids) * math.log2(V) / 8:9,.0f} bytes
   {letters:.2f}  knowing the bars above  {len(ids) * letters / 8:9,.0f} bytes
   2.2   with the last model of the course, two minutes trained

@@ -91,6 +91,7 @@ def in_gradient(table: np.ndarray, ids: np.ndarray) -> tuple[Mistake, ...]:
     V, pairs = len(table), len(ids) - 1
     counts, p = counted(ids, V), probabilities(table)
     visits = counts.sum(axis=1, keepdims=True)
+    e = np.exp(table)
     once = np.zeros_like(table)
     once[ids[:-1], ids[1:]] = 1
     visited = np.zeros((V, 1))
@@ -117,6 +118,15 @@ def in_gradient(table: np.ndarray, ids: np.ndarray) -> tuple[Mistake, ...]:
             "Each row was weighted the same. A row counts as often as the text visits it: row a "
             "is visits(a) * p - counts, over the number of all pairs.",
             lambda right: p - counts / np.maximum(visits, 1),
+        ),
+        Mistake(
+            "keepdims=True is missing where you count the visits: of shape (V,) they lie along the "
+            "columns, and each column was weighted with another row's. (V, 1) goes with the rows.",
+            lambda right: (visits[:, 0] * p - counts) / pairs,
+        ),
+        Mistake(
+            "keepdims=True is missing in the softmax: each column was divided by the sum of a row.",
+            lambda right: (visits * (e / e.sum(axis=1)) - counts) / pairs,
         ),
         Mistake(
             "p was not weighted with how often its row is visited: the text says p once for each "
@@ -275,7 +285,7 @@ CHECKS = [
         what="No step: the table as it was.",
         call=lambda m: m.descend(SMALL.copy(), ABAAAC.copy(), 0, 0.5),
         shown="descend(table, ids, steps=0, rate=0.5)",
-        by_hand="range(0) runs no time.",
+        by_hand="range(0) is empty, so the loop does nothing.",
         mistakes=(
             Mistake(
                 "That is one step too many.",

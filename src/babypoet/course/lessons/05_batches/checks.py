@@ -65,26 +65,45 @@ def in_split(N: int, share: float) -> tuple[Mistake, ...]:
     )
 
 
-def draw(m: Any, N: int, T: int, B: int, seed: int = 0) -> Any:
+class Generator(np.random.Generator):
+    """default_rng's generator, and whether anything was asked of it."""
+
+    used = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("_") and name != "used":
+            object.__setattr__(self, "used", True)
+        return super().__getattribute__(name)
+
+
+def unused(rng: Generator) -> str:
+    """What comes before a message about places that `rng` did not draw."""
+    return "" if rng.used else "`rng` is not used: draw the places with rng.integers. "
+
+
+def draw(m: Any, N: int, T: int, B: int, rng: Generator | None = None) -> Any:
     """A batch of a text whose ids are 1000, 1001, 1002 ..., or what went wrong in words."""
     ids = FIRST + np.arange(N)
+    rng = rng or Generator(np.random.PCG64(0))
     try:
-        return m.get_batch(ids, T, B, np.random.default_rng(seed))
+        return m.get_batch(ids, T, B, rng)
     except IndexError:
         return (
-            f"A window runs past the end of the text: the last place for x to begin at is "
-            f"N - block_size - 1, which is {N - T - 1} here, because y needs one character more."
+            f"{unused(rng)}A window runs past the end of the text: the last place for x to begin "
+            f"at is N - block_size - 1, which is {N - T - 1} here, because y needs one character "
+            "more."
         )
     except ValueError as error:
         if "high" in str(error) or "low" in str(error):
             return (
-                f"rng.integers has nothing to draw from. A text of block_size + 1 = {T + 1} "
-                "characters has room for one window, at 0; the upper end of integers is never "
+                f"{unused(rng)}The range to draw from is empty. A text of block_size + 1 = {T + 1} "
+                "characters has room for one window, at 0; the upper end of rng.integers is never "
                 "drawn, so it is N - block_size, not one less."
             )
         return (
-            "The rows have different lengths, so they are no array: a window runs past the end of "
-            f"the text. The last place to begin at is N - block_size - 1, {N - T - 1} here."
+            f"{unused(rng)}The rows have different lengths, so they are no array: a window runs "
+            "past the end of the text. The last place to begin at is N - block_size - 1, "
+            f"{N - T - 1} here."
         )
 
 
@@ -183,10 +202,11 @@ def tight(result: Any) -> str | None:
 
 def starts(m: Any) -> Any:
     """Where 4,000 windows begin in a text with room for four."""
-    batch = draw(m, N=9, T=5, B=4000)
+    rng = Generator(np.random.PCG64(0))
+    batch = draw(m, N=9, T=5, B=4000, rng=rng)
     if said := is_batch(batch, T=5, B=4000):
         return said
-    return np.unique(batch[0][:, 0] - FIRST, return_counts=True)
+    return *np.unique(batch[0][:, 0] - FIRST, return_counts=True), unused(rng)
 
 
 def all_places(result: Any) -> str | None:
@@ -195,8 +215,8 @@ def all_places(result: Any) -> str | None:
     places, counts = result[0].tolist(), result[1].tolist()
     if places == [0, 1, 2]:
         return (
-            "Of 4,000 windows none begins at the last place that has room: off by one. The upper "
-            "end of rng.integers is never drawn, so it is N - block_size."
+            f"{result[2]}Of 4,000 windows none begins at the last place that has room: off by one. "
+            "The upper end of rng.integers is never drawn, so it is N - block_size."
         )
     if places == [1, 2, 3]:
         return "Of 4,000 windows none begins with the first character. Places count from 0."

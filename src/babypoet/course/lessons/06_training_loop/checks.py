@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from babypoet import sampling
 from babypoet.config import GenerateConfig, ModelConfig
 from babypoet.corpus import builtin_poems
-from babypoet.course.checking import Check, Mistake
+from babypoet.course.checking import Check, Mistake, Misuse
 from babypoet.ladder import build
 from babypoet.tokenizer import CharTokenizer
 
@@ -37,6 +37,8 @@ class Table(nn.Module):
         self.had_gradients: list[bool] = []
 
     def forward(self, idx: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        if said := misused(idx, targets):
+            raise Misuse(said)
         self.read.append(idx.flatten().tolist())
         self.was_training.append(self.training)
         self.had_gradients.append(torch.is_grad_enabled())
@@ -46,6 +48,32 @@ class Table(nn.Module):
         if targets is None:
             return logits, None
         return logits, F.cross_entropy(logits.flatten(0, -2), targets.flatten())
+
+
+def misused(idx: Tensor, targets: Tensor | None) -> str:
+    """What is wrong with the shapes that a model was called with, or nothing."""
+    shape = tuple(idx.shape)
+    if idx.ndim == 1:
+        return (
+            f"The model got ids of shape {shape}. It needs (B, T), here {(1, *shape)}: x[None] has "
+            "that axis in front."
+        )
+    if idx.ndim != 2:
+        return f"The model got ids of shape {shape}. It needs two axes, (B, T)."
+    if targets is not None and targets.shape != idx.shape:
+        said = f"The model got inputs of shape {shape} and targets of {tuple(targets.shape)}."
+        if targets.shape == (shape[0], shape[1] - 1):
+            return (
+                f"{said} Nothing comes after the last character, N - 1, so it is a target and no "
+                "input: let the inputs stop before it."
+            )
+        return f"{said} They must be equally long: a target for each input."
+    if not idx.numel():
+        return (
+            "The model got an empty window, and the mean loss of nothing is 0/0: NaN. The last "
+            "character, N - 1, has nothing after it: no window begins there, so stop before it."
+        )
+    return ""
 
 
 ABAAAC = (torch.tensor([[0, 1, 0, 0, 0]]), torch.tensor([[1, 0, 0, 0, 2]]))
@@ -432,7 +460,7 @@ CHECKS = [
         what="No steps: no losses, and the model as it was.",
         call=lambda m: trained(m, 3, [ABAAAC], 0, 1.0),
         shown="train(model, batches, steps=0, learning_rate=1.0)",
-        by_hand="range(0) runs no time, and the list stays empty.",
+        by_hand="range(0) is empty: the loop does nothing, and the list stays empty.",
     ),
     Check(
         what="Each step reads one batch, and all of them in order.",

@@ -29,6 +29,15 @@ row 1: q1 . k0 = 2 and q1 . k1 = 0; over 2: 1 and 0; e^1 = 2.718 and e^0 = 1
        0.731 * [10, 0, 0, 0] + 0.269 * [20, 0, 0, 4] = [12.689, 0, 0, 1.076]
 """.strip("\n")
 
+SEEN_BY_HAND = """
+T = 5       sees the rows     may change with row 3 or 4
+row 0       0                 no
+row 1       0 1               no
+row 2       0 1 2             no
+row 3       0 1 2 3           yes
+row 4       0 1 2 3 4         yes
+""".strip("\n")
+
 
 def _random(*shape: int) -> tuple[Tensor, Tensor, Tensor]:
     """q, k and v."""
@@ -110,8 +119,8 @@ MASKS: tuple[tuple[str, Wrong], ...] = (
         partial(attend, score_of_hidden=0.0),
     ),
     (
-        "A position may not look at itself: your mask hides the diagonal too, and the first "
-        "position has nothing left (NaN). The future begins one right of it: triu(1).",
+        "In your code no position sees itself; it should. Your mask hides the diagonal too, and "
+        "the first position has nothing left (NaN). The future begins one right of it: triu(1).",
         partial(attend, hide="itself"),
     ),
     (
@@ -153,6 +162,11 @@ SCALES: tuple[tuple[str, Wrong], ...] = (
         "The weights are right, but you take the mean of the keys. What is handed over are the "
         "values: weight @ v.",
         lambda q, k, v: attend(q, k, k),
+    ),
+    (
+        "Key and value have changed places: q meets the keys, q @ k transposed, and what the "
+        "weights are multiplied with are the values.",
+        lambda q, k, v: attend(q, v, k),
     ),
     (
         "The softmax is missing: masked scores are no weights yet.",
@@ -314,7 +328,7 @@ CHECKS = [
         "were.",
         lambda module: _before_and_after(module.causal_attention),
         "causal_attention(q, k, v)[:, :3]  # twice, the second time with other rows from 3 on",
-        BY_HAND,
+        SEEN_BY_HAND,
         tuple(
             Mistake(says, lambda right, wrong=wrong: _before_and_after(wrong))
             for says, wrong in MASKS
@@ -386,6 +400,18 @@ CHECKS = [
                 "Query and key have changed places: the query is what a position asks, "
                 "causal_attention(q, k, v).",
                 _head(q="key", k="query"),
+            ),
+            *(
+                Mistake(
+                    "The order is query, key, value: causal_attention(q, k, v).",
+                    _head(q=q, k=k, v=v),
+                )
+                for q, k, v in (
+                    ("query", "value", "key"),
+                    ("value", "key", "query"),
+                    ("key", "value", "query"),
+                    ("value", "query", "key"),
+                )
             ),
             Mistake(
                 "The value layer is not used: what is handed over is self.value(x), not x itself.",

@@ -249,7 +249,8 @@ CHECKS = [
         "LayerNorm(4) has two parameters: weight (4,) and bias (4,).",
         lambda module: parameters_of(module.LayerNorm(C)),
         "LayerNorm(4)",
-        "self.weight = nn.Parameter(...): only what is a Parameter is learned and saved.",
+        "super().__init__()                first: PyTorch sets up its lists\n"
+        "self.weight = nn.Parameter(...)   only what is a Parameter is learned and saved",
         (
             Mistake(
                 "Nothing is learned: a plain tensor is no parameter. Wrap it: nn.Parameter(...).",

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from babypoet.config import ModelConfig
 from babypoet.course import trials
@@ -18,6 +19,7 @@ B, T, H, C, V, LAYERS = 2, 5, 3, 12, 11, 4  # the sizes of the checks; R is 13, 
 CONFIG = ModelConfig(
     rung="transformer", vocab_size=V, block_size=7, n_layer=LAYERS, n_head=H, n_embd=C
 )
+SOME, NEARLY_ALL = replace(CONFIG, dropout=0.37), replace(CONFIG, dropout=1 - 1e-7)
 TYPED = (
     'config = ModelConfig(rung="transformer", vocab_size=11, block_size=7, n_layer=4, n_head=3, '
     "n_embd=12)"
@@ -186,6 +188,99 @@ def _block_mistakes() -> tuple[Mistake, ...]:
     return tuple(Mistake(says, gives(step)) for says, step in STEPS)
 
 
+def _drop_rates(make: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    """A check's call: the p of every nn.Dropout in what `make` makes of a module."""
+
+    def call(module: Any) -> list[Any]:
+        return [part.p for part in make(module).modules() if isinstance(part, nn.Dropout)]
+
+    return call
+
+
+def _rates_differ(rates: list[Any]) -> str | None:
+    if not rates:
+        return "There is no nn.Dropout in it: self.dropout = nn.Dropout(config.dropout)."
+    if wrong := [p for p in rates if p != SOME.dropout]:
+        return (
+            f"The dropout is {wrong[0]:g} where config.dropout is {SOME.dropout:g}. Whoever trains "
+            "sets it: nn.Dropout(config.dropout)."
+        )
+    return None
+
+
+def _training(module: Any) -> Tensor:
+    """A block in training, with a dropout that leaves nothing."""
+    return fill(module.Block(NEARLY_ALL)).train()(_x())
+
+
+def _model_training(module: Any) -> Tensor:
+    """A model in training, with a dropout that leaves nothing."""
+    return fill(module.Transformer(NEARLY_ALL)).train().scores(_idx())
+
+
+def _dropped_mistakes() -> tuple[Mistake, ...]:
+    def no_part(b: Any, x: Tensor) -> Tensor:
+        y = x + b.attn(torch.zeros_like(x))
+        return y + b.mlp(torch.zeros_like(x))
+
+    def mistake(says: str, step: Step) -> Mistake:
+        return Mistake(says, lambda module: step(fill(module.Block(CONFIG)), _x()))
+
+    return (
+        mistake(
+            "The dropout is not used: put it on what each part made, before it is added: "
+            "x + dropout(attn(ln_1(x))).",
+            right,
+        ),
+        mistake(
+            "What attention found is added without dropout: x + dropout(attn(ln_1(x))).",
+            _no_mlp,
+        ),
+        mistake(
+            "What the feed-forward layer made is added without dropout: x + dropout(mlp(ln_2(x))).",
+            _no_attention,
+        ),
+        mistake(
+            "The dropout is on the stream: all that came in is switched off too. Put it only on "
+            "what a part made, before it is added.",
+            lambda b, x: torch.zeros_like(x),
+        ),
+        mistake(
+            "The dropout is on what the parts read. Put it on what they made, before it is added: "
+            "x + dropout(attn(ln_1(x))).",
+            no_part,
+        ),
+    )
+
+
+def _model_dropped_mistakes() -> tuple[Mistake, ...]:
+    def gives(characters: bool, positions: bool) -> Callable[[Any], Any]:
+        def given(module: Any) -> Tensor:
+            model, x = fill(module.Transformer(CONFIG)), torch.zeros(B, T, C)
+            x = x + model.wte(_idx()) if characters else x
+            x = x + model.wpe(torch.arange(T)) if positions else x
+            return model.lm_head(model.ln_f(x))
+
+        return given
+
+    return (
+        Mistake(
+            "The sum of wte and wpe is not dropped: x = dropout(wte(idx) + wpe(position)).",
+            gives(True, True),
+        ),
+        Mistake(
+            "The dropout is only on the characters' vectors. Put it on the sum with the "
+            "positions: dropout(wte(idx) + wpe(position)).",
+            gives(False, True),
+        ),
+        Mistake(
+            "The dropout is only on the positions' vectors. Put it on the sum with the "
+            "characters: dropout(wte(idx) + wpe(position)).",
+            gives(True, False),
+        ),
+    )
+
+
 def _whole(
     module: Any,
     length: int = T,
@@ -347,6 +442,35 @@ CHECKS = [
         tolerance=1e-4,
     ),
     Check(
+        "A block's dropout is the one that config asks for.",
+        _drop_rates(lambda module: module.Block(SOME)),
+        "Block(config).dropout.p  # config.dropout is 0.37",
+        "config.dropout is 0.37 here: nn.Dropout(config.dropout).p is 0.37.",
+        verify=_rates_differ,
+    ),
+    Check(
+        "In training a dropout of nearly 1 takes away all that the parts add: x is left.",
+        _training,
+        "Block(config).train()(x)  # config.dropout is 0.9999999",
+        "x = x + dropout(attn(ln_1(x))) = x + 0\nx = x + dropout(mlp(ln_2(x)))  = x + 0",
+        _dropped_mistakes(),
+        tolerance=1e-4,
+    ),
+    Check(
+        "When it is not training, the same block drops nothing.",
+        lambda module: fill(module.Block(NEARLY_ALL))(_x()),
+        "Block(config).eval()(x)  # config.dropout is 0.9999999",
+        "nn.Dropout sees by itself whether the block is training; F.dropout has to be told.",
+        (
+            Mistake(
+                "It drops although it is not training. nn.Dropout, made in __init__, knows when "
+                "to stop.",
+                lambda module: _x(),
+            ),
+        ),
+        tolerance=1e-4,
+    ),
+    Check(
         "The model has the parameters of V4, by name and shape.",
         lambda module: parameters_of(module.Transformer(CONFIG)),
         f"{TYPED}; Transformer(config)",
@@ -418,6 +542,22 @@ CHECKS = [
         _before_and_after,
         "Transformer(config).scores(idx)[:, :3]  # twice, with other characters from 3 on",
         verify=_unmoved,
+    ),
+    Check(
+        "The model's dropouts are what config asks for.",
+        _drop_rates(lambda module: module.Transformer(SOME)),
+        "Transformer(config).dropout.p  # config.dropout is 0.37",
+        "config.dropout is 0.37 here: nn.Dropout(config.dropout).p is 0.37.",
+        verify=_rates_differ,
+    ),
+    Check(
+        "In training a dropout of nearly 1 leaves nothing of the text: all places score alike.",
+        _model_training,
+        "Transformer(config).train().scores(idx)  # config.dropout is 0.9999999",
+        "dropout(wte(idx) + wpe(position)) is 0, the blocks add 0, and what is left is\n"
+        "lm_head of ln_f's bias: the same for every place.",
+        _model_dropped_mistakes(),
+        tolerance=1e-4,
     ),
     Check(
         "The numbers start with the sizes asked for.",

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from babypoet.course.checking import Check, Mistake
+from babypoet.course.checking import Check, Mistake, Problem, Stopped
+from babypoet.course.differences import type_name
 
 Array = NDArray[np.float64]
 
@@ -35,7 +36,24 @@ def updates(
     parameter, state = parameter.copy(), fresh(parameter)
     with np.errstate(all="ignore"):
         for gradient in gradients:
-            parameter, state = step(parameter, gradient.copy(), state, **settings)
+            result = step(parameter, gradient.copy(), state, **settings)
+            parameter, state = both(result)
+    return parameter, state
+
+
+def both(result: Any) -> tuple[Any, Any]:
+    """The new parameter and the new state, or what is wrong with the two."""
+    asked = "Return two things: the new parameter and the new state."
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        many = isinstance(result, (tuple, list))
+        given = f"{len(result)} things" if many else f"one thing, {type_name(result)}"
+        given = "None" if result is None else given
+        raise Stopped(Problem(f"{asked} Yours gave {given}."))
+    parameter, state = result
+    if isinstance(parameter, dict):
+        raise Stopped(Problem(f"{asked} In yours the state comes first."))
+    if not isinstance(state, dict):
+        raise Stopped(Problem(f"{asked} In yours the second is {type_name(state)}, not a dict."))
     return parameter, state
 
 
@@ -212,9 +230,10 @@ CHECKS = [
         what="After two updates the state holds the step, the mean and the mean square.",
         call=lambda module: updates(module.adamw_step, TWO, PLAIN)[1],
         shown="adamw_step(parameter, gradient, state, 0.1, 0.9, 0.96, 1e-8, 0)[1]  # twice",
-        by_hand="For the gradients 0.5 and 0.1: the mean is 0.9 * 0 + 0.1 * 0.5 = 0.05, then "
-        "0.9 * 0.05 + 0.1 * 0.1 = 0.055. The square is 0.96 * 0 + 0.04 * 0.25 = 0.01, then "
-        "0.96 * 0.01 + 0.04 * 0.01 = 0.01. The step was 0 and is now 2.",
+        by_hand="gradient 0.5   mean   0.9  * 0    + 0.1  * 0.5   = 0.05\n"
+        "               square 0.96 * 0    + 0.04 * 0.5^2 = 0.01    step 1\n"
+        "gradient 0.1   mean   0.9  * 0.05 + 0.1  * 0.1   = 0.055\n"
+        "               square 0.96 * 0.01 + 0.04 * 0.1^2 = 0.01    step 2",
         mistakes=(
             mistaken(NOT_COUNTED, "state", "step not counted", TWO),
             mistaken(SWAPPED, "state", "betas swapped", TWO),
@@ -232,9 +251,12 @@ CHECKS = [
         what="The first update moves every parameter by the learning rate, against the gradient.",
         call=lambda module: updates(module.adamw_step, FIRST, PLAIN)[0],
         shown="adamw_step([1, -2, 0.5], [0.5, -20, 0.003], state, 0.1, 0.9, 0.96, 1e-8, 0)[0]",
-        by_hand="For the gradient 0.5: the corrected mean is 0.05 / (1 - 0.9) = 0.5, the corrected "
-        "square 0.01 / (1 - 0.96) = 0.25, its root 0.5. The direction is 0.5 / 0.5 = 1, and 1 "
-        "becomes 1 - 0.1 * 1 = 0.9. The sizes -20 and 0.003 cancel in the same way.",
+        by_hand="gradient 0.5\n"
+        "corrected mean     0.05 / (1 - 0.9)  = 0.5\n"
+        "corrected square   0.01 / (1 - 0.96) = 0.25, its root 0.5\n"
+        "direction          0.5 / 0.5         = 1\n"
+        "parameter          1 - 0.1 * 1       = 0.9\n"
+        "The sizes -20 and 0.003 cancel in the same way.",
         mistakes=(
             mistaken(UNCORRECTED, "parameter", "uncorrected", FIRST),
             mistaken(HALF, "parameter", "mean", FIRST),
@@ -251,17 +273,17 @@ CHECKS = [
         what="The third update corrects the averages with its own number, 3.",
         call=lambda module: updates(module.adamw_step, ALL, PLAIN)[0],
         shown="adamw_step(parameter, gradient, state, 0.1, 0.9, 0.96, 1e-8, 0)[0]  # three times",
-        by_hand="After two updates with the gradients 0.5 and 0.1 the mean is 0.055; the "
-        "correction divides it by 1 - 0.9^2 = 0.19 and gives 0.2895, close to their true mean of "
-        "0.3.",
+        by_hand="After two updates with the gradients 0.5 and 0.1 the mean is 0.055.\n"
+        "Corrected: 0.055 / (1 - 0.9^2) = 0.055 / 0.19 = 0.2895, close to their true mean, 0.3.",
         mistakes=(mistaken(STUCK, "parameter", "stuck", ALL),),
     ),
     Check(
         what="eps is added to the root, which shows where it is large.",
         call=lambda module: updates(module.adamw_step, TWO, COARSE)[0],
         shown="adamw_step(parameter, gradient, state, 0.1, 0.9, 0.96, 0.1, 0)[0]  # eps is 0.1",
-        by_hand="For the first gradient 0.5 with eps = 0.1: the root is 0.5, the direction "
-        "0.5 / (0.5 + 0.1) = 0.8333, and 1 becomes 1 - 0.1 * 0.8333 = 0.9167.",
+        by_hand="For the first gradient 0.5 with eps = 0.1 the root is 0.5.\n"
+        "direction   0.5 / (0.5 + 0.1) = 0.8333\n"
+        "parameter   1 - 0.1 * 0.8333  = 0.9167",
         mistakes=(
             mistaken(EPS_INSIDE, "parameter", "eps inside", TWO, COARSE),
             mistaken(NO_EPS, "parameter", "no eps", TWO, COARSE),
@@ -272,8 +294,9 @@ CHECKS = [
         what="With a gradient of zero only the decay is left: each parameter loses the same share.",
         call=lambda module: updates(module.adamw_step, STILL, DECAYING)[0],
         shown="adamw_step([1, -2, 0.5], [0, 0, 0], state, 0.1, 0.9, 0.96, 1e-8, 0.5)[0]",
-        by_hand="The share is learning_rate * weight_decay = 0.1 * 0.5 = 0.05: 1 becomes 0.95, -2 "
-        "becomes -1.9, and 0.5 becomes 0.475. The direction is 0 / (0 + 1e-8) = 0.",
+        by_hand="The share is learning_rate * weight_decay = 0.1 * 0.5 = 0.05:\n"
+        "1 becomes 0.95, -2 becomes -1.9, and 0.5 becomes 0.475.\n"
+        "The direction is 0 / (0 + 1e-8) = 0.",
         mistakes=(
             mistaken(NO_DECAY, "parameter", "no decay", STILL, DECAYING),
             mistaken(L2, "parameter", "decay in the gradient", STILL, DECAYING),

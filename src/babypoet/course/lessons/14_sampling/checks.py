@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 SLOPE = np.array([2.0, 1.0, 0.0])
 PEAKS = np.array([1.0, 0.2, 3.0, -1.0, 2.0])
 TIES = np.array([1.0, 3.0, 2.0, 2.0, 2.0, 0.0])
+MANY = np.random.default_rng(14).integers(0, 3, 79) / 2.0  # 79 scores, most of them equal
 HUGE = np.array([1000.0, 1001.0, 998.0, 1000.5])
 
 
@@ -306,6 +307,29 @@ CHECKS = [
                 "Choose ids, not a threshold.",
                 lambda right: keep(TIES, [1]),
             ),
+        ),
+    ),
+    Check(
+        what="Of 79 characters with many equal scores top_k=12 leaves 12; of equals the lower ids "
+        "stay.",
+        call=of(MANY, 1.0, 12),
+        shown="distribution(logits, 1.0, 12)  # 79 scores, each 0, 0.5 or 1",
+        by_hand="More than twelve have the largest score, 1. Those with the twelve lowest ids "
+        "stay, each\nwith the probability 1/12 = 0.083.",
+        mistakes=tuple(
+            Mistake(
+                "Of equal scores others stayed than those with the lower ids. argsort and "
+                "argpartition leave equals in any order; np.argsort(-logits, "
+                'kind="stable") keeps theirs: the lower ids stay.',
+                gives,
+            )
+            for gives in (
+                lambda right: keep(MANY, list(np.argsort(-MANY)[:12])),
+                lambda right: keep(MANY, list(np.argsort(MANY)[::-1][:12])),
+                lambda right: keep(MANY, list(np.argpartition(-MANY, 11)[:12])),
+                lambda right: keep(MANY, list(np.argpartition(MANY, -12)[-12:])),
+                lambda right: keep(MANY, list(np.argsort(MANY, kind="stable")[::-1][:12])),
+            )
         ),
     ),
     Check(

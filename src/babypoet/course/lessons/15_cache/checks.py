@@ -1,6 +1,7 @@
 """What is asked of the cache, and the mistakes that people make in it."""
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from babypoet.course.checking import Check, Mistake
+from babypoet.course.differences import type_name
 
 Array = NDArray[np.float64]
 
@@ -53,11 +55,13 @@ def read(
     newest_first: bool = False,
     bare_values: bool = False,
     no_positions: bool = False,
+    masked_with: float | None = -np.inf,
 ) -> list[Array]:
     """Read pieces, with some mistake or other -> the output of each.
 
     mask(past, T) gives the (T, N) places not to be seen; places(past, T) the rows of the position
-    table.
+    table. The score of a masked place becomes `masked_with`; with None its weight becomes 0, and
+    the others stay as they are.
     """
     keys, values = np.zeros((0, D)), np.zeros((0, D))
     outputs, at = [], 0
@@ -76,9 +80,11 @@ def read(
         score = x @ QUERY @ keys.T / scale
         future = (mask or future_of)(past, T)
         with np.errstate(all="ignore"):
-            score = np.where(future, -np.inf, score)
+            score = score if masked_with is None else np.where(future, masked_with, score)
             e = np.exp(score - score.max(axis=-1, keepdims=True))
-            outputs.append(e / e.sum(axis=-1, keepdims=True) @ values)
+            weight = e / e.sum(axis=-1, keepdims=True)
+            weight = np.where(future, 0, weight) if masked_with is None else weight
+            outputs.append(weight @ values)
         at += T
     return outputs
 
@@ -133,6 +139,16 @@ def _mistakes(*lengths: int, all_pieces: bool = False) -> tuple[Mistake, ...]:
         mistake(
             "Characters see their future: what stands behind a character must have weight 0.",
             mask=nothing,
+        ),
+        mistake(
+            "The future is masked after the softmax, and the weights that are left no longer sum "
+            "to 1. Mask the scores, with minus infinity, before the softmax.",
+            masked_with=None,
+        ),
+        mistake(
+            "The scores of the future were set to 0, but e^0 is 1: that is still a weight. Set "
+            "them to minus infinity.",
+            masked_with=0.0,
         ),
         mistake(
             "The mask is a square one, made for a text that begins here: a new row sees only the "
@@ -221,7 +237,12 @@ def says_filled(result: Any) -> str | None:
     if isinstance(result, np.ndarray) and result.shape == (1, D):
         right = read((BLOCK_SIZE - 1, 1))[-1]
         return None if np.allclose(result, right) else "The last row of the window is wrong."
-    return f"It gave {getattr(result, 'shape', result)}, expected an array of shape (1, {D})."
+    return f"It gave {what_came(result)}, expected an array of shape (1, {D})."
+
+
+def what_came(result: Any) -> str:
+    shape = f" of shape {result.shape}" if isinstance(result, np.ndarray) else ""
+    return f"{type_name(result)}{shape}"
 
 
 def overfill(first: int, then: int) -> Callable[[Any], Any]:
@@ -236,7 +257,7 @@ def overfill(first: int, then: int) -> Callable[[Any], Any]:
         except ValueError:
             return "ValueError"
         except Exception as error:
-            return f"a {type(error).__name__}"
+            return type_name(error)
 
     return call
 
@@ -254,7 +275,7 @@ def says_refused(result: Any) -> str | None:
             "table."
         )
     return (
-        f"No error; it gave an array of shape {shape} for characters that do not fit into the "
+        f"No error; it gave {what_came(result)} for characters that do not fit into the "
         "window (block_size overflow). Compare past + T with block_size first, and raise "
         "ValueError."
     )
@@ -303,6 +324,30 @@ class Counting(np.ndarray):  # type: ignore[type-arg]
         if ufunc is np.matmul and method == "__call__" and inputs[1] is Counting.watched:
             Counting.rows += plain[0].size // plain[0].shape[-1]
         return getattr(ufunc, method)(*plain, **kwargs)
+
+
+def what_changed(module: Any) -> list[str]:
+    """Which of the arrays passed in were changed in place, while two pieces are read."""
+    given = {
+        "query": QUERY.copy(), "key": KEY.copy(), "value": VALUE.copy(), "position": POSITION.copy()
+    }  # fmt: skip
+    before = {name: array.copy() for name, array in given.items()}
+    reader = module.CachedHead(*given.values())
+    for at in (0, 3):
+        given[f"x{at}"], before[f"x{at}"] = TEXT[at : at + 3].copy(), TEXT[at : at + 3]
+        reader.extend(given[f"x{at}"])
+    return [name.rstrip("03") for name in given if not np.array_equal(given[name], before[name])]
+
+
+def says_kept(names: list[str]) -> str | None:
+    if not names:
+        return None
+    if names[0] == "x":
+        return (
+            "The caller's x was changed: `x += ...` writes into the array that was passed in, and "
+            "whoever passed it finds other numbers there. Make a new one: x = x + ..."
+        )
+    return f"The table or matrix `{names[0]}` was changed while reading. Leave it as it was."
 
 
 def rows_read(module: Any) -> int:
@@ -414,6 +459,13 @@ CHECKS = [
         ),
     ),
     Check(
+        what="x, the weights and the position table stay as they were.",
+        call=what_changed,
+        shown="head.extend(x[:3]); head.extend(x[3:6])",
+        by_hand="x = x + ... makes a new array; x += ... writes into the one that was passed in.",
+        verify=says_kept,
+    ),
+    Check(
         what="Old characters are not computed again.",
         call=rows_read,
         shown="for t in range(8): head.extend(x[t : t + 1])  # and count the rows times `key`",
@@ -427,39 +479,51 @@ CHECKS = [
 
 
 def reward(theirs: Any) -> str:
-    """Characters per second with their cache and without, at several lengths of text."""
-    width, longest = 64, 512
+    """What one more character costs with their cache and without, at several lengths of text."""
+    # so small that numpy works alone: threads wait long for a machine that is busy elsewhere
+    width, longest, times = 16, 128, 25
     rng = np.random.default_rng(0)
-    weights = [rng.normal(size=(width, width)) / 8 for _ in range(3)]
+    weights = [rng.normal(size=(width, width)) / 4 for _ in range(3)]
     position = rng.normal(size=(longest, width))
     text = rng.normal(size=(longest, width))
 
     def new() -> Any:
-        return theirs.CachedHead(*weights, position)
+        return theirs.CachedHead(*(w.copy() for w in weights), position.copy())
 
     def timed(reader: Any, x: Array) -> float:
         started = time.perf_counter()
         reader.extend(x)
-        return time.perf_counter() - started
+        return 1e6 * (time.perf_counter() - started)
 
     def rereading(length: int) -> float:
-        """Seconds for one more character when all of them are read again."""
-        return min(timed(new(), text[:length]) for _ in range(15))
+        """Microseconds for one more character when all of them are read again."""
+        return statistics.median(timed(new(), text[:length].copy()) for _ in range(times))
 
     def cached(length: int) -> float:
-        """Seconds for one more character when all before it are kept."""
-        reader = new()
-        reader.extend(text[: length - 15])
-        return min(timed(reader, text[at : at + 1]) for at in range(length - 15, length))
+        """Microseconds for one more character when all before it are kept."""
+        found = []
+        for _ in range(times):
+            reader = new()
+            reader.extend(text[: length - 1].copy())
+            found.append(timed(reader, text[length - 1 : length].copy()))
+        return statistics.median(found)
 
+    cached(32)  # warm up
     said = [
-        "One head of 64 channels, on this computer, now. Characters per second (the best of 15):",
+        f"One more character for a head of {width} channels: the scores it takes, and the",
+        f"microseconds on this computer just now (the middle one of {times} tries).",
         "",
-        "text so far   read all again   with your cache",
+        "                 read all again        with your cache",
+        "characters      scores        time     scores      time",
     ]
-    cached(64)  # warm up
-    for length in (32, 128, 512):
-        again, kept = 1 / rereading(length), 1 / cached(length)
-        said.append(f"{length:11}   {again:14,.0f}   {kept:15,.0f}   {kept / again:5.1f} times")
-    said += ["", "The longer the text, the more the cache saves; and a model has many heads."]
-    return "\n".join(said)
+    for length in (32, 64, 128):
+        again, kept = rereading(length), cached(length)
+        said.append(f"{length:10}  {length * length:10,}  {again:10,.0f} {length:10,}{kept:10,.0f}")
+    return "\n".join(
+        [
+            *said,
+            "",
+            "Twice the text: four times the scores if all is read again, with your cache twice as",
+            "many. And a model has many heads.",
+        ]
+    )
