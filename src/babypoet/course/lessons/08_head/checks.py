@@ -23,7 +23,7 @@ BY_HAND = """
 T = 2, D = 4, so sqrt(D) = 2
 q = [[1, 0, 0, 0],     k = [[1, 0, 0, 0],     v = [[10, 0, 0, 0],
      [2, 0, 0, 0]]          [0, 0, 0, 0]]          [20, 0, 0, 4]]
-row 0 sees itself alone:    weights [1, 0],   so it is v's row 0: [10, 0, 0, 0]
+row 0 sees itself alone: weights [1, 0], so it is v's row 0: [10, 0, 0, 0]
 row 1: q1 . k0 = 2 and q1 . k1 = 0; over 2: 1 and 0; e^1 = 2.718 and e^0 = 1
        weights 2.718 / 3.718 = 0.731 and 1 / 3.718 = 0.269
        0.731 * [10, 0, 0, 0] + 0.269 * [20, 0, 0, 4] = [12.689, 0, 0, 1.076]
